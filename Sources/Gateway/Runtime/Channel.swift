@@ -22,6 +22,9 @@ package struct WatchedDescriptor: ~Copyable {
         if number >= 0 { _ = Glibc.close(number) }
     }
 
+    /// Closes a descriptor that nobody came to own.
+    package static func discard(_ number: CInt) { _ = Glibc.close(number) }
+
     @inline(__always) package var isOpen: Bool { number >= 0 }
 
     /// Starts watching, on the loop's thread. Once.

@@ -232,6 +232,11 @@ package import GatewayBytes
         return Task(executorPreference: self) { [actor] in unsafe await actor.run(operation) }
     }
 
+    /// Runs what has become ready, at once: for a channel whose bytes in the loop's buffer must be used before it
+    /// returns. Only from a channel's own callbacks.
+    @inline(__always)
+    package func runReadyJobs() { runJobs(limit: limits.jobsPerEvent) }
+
     @inline(__always)
     func runJobs(limit: Int) {
         var left = limit
