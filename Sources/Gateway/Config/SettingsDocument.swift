@@ -58,7 +58,8 @@ package enum SettingsDocument {
                 text += section == nil ? "# \(report.section)\n" : "\n# \(report.section)\n"
                 section = report.section
             }
-            let assignment = report.text.map { "\(report.name)=\(printable($0, limit: .max))" } ?? "# \(report.name) is not set"
+            let assignment =
+                report.text.map { "\(report.name)=\(printable($0, limit: .max))" } ?? "# \(report.name) is not set"
             text += report.text == nil ? "\(assignment)\n" : "\(assignment)  # \(report.source)\n"
         }
         return text
