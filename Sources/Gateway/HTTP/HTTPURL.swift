@@ -62,7 +62,7 @@ package struct HTTPURL: Sendable {
     let pathStart: Int
     let pathEnd: Int
 
-    init(bytes: [UInt8], authority: Authority, pathStart: Int, pathEnd: Int) {
+    init(bytes: [UInt8], authority: HTTPURLAuthority, pathStart: Int, pathEnd: Int) {
         self.bytes = bytes
         scheme = authority.scheme
         port = authority.port
@@ -158,7 +158,7 @@ extension HTTPURL {
             changed.append(UInt8(ascii: "?"))
             try HTTPURLReader.append(query, to: &changed, as: .strict)
         }
-        let authority = Authority(scheme: scheme, port: port, address: address, hostEnd: hostEnd)
+        let authority = HTTPURLAuthority(scheme: scheme, port: port, address: address, hostEnd: hostEnd)
         return HTTPURL(bytes: changed, authority: authority, pathStart: pathStart, pathEnd: pathEnd)
     }
 }

@@ -2,7 +2,7 @@ extension HTTPURLReader {
     /// Appends the canonical host, and the port unless it is the default.
     static func readAuthority(
         _ text: Span<UInt8>, scheme: HTTPURL.Scheme, into bytes: inout [UInt8]
-    ) throws(HTTPURLError) -> Authority {
+    ) throws(HTTPURLError) -> HTTPURLAuthority {
         for place in text.indices where text[place] == UInt8(ascii: "@") { throw .userinfo }
         guard text.count > 0 else { throw .missingHost }
 
@@ -15,7 +15,8 @@ extension HTTPURLReader {
             address = try readQuad(text.extracting(0..<hostLength))
         }
 
-        var authority = Authority(scheme: scheme, port: scheme.defaultPort, address: address, hostEnd: bytes.count)
+        var authority = HTTPURLAuthority(
+            scheme: scheme, port: scheme.defaultPort, address: address, hostEnd: bytes.count)
         guard hostLength < text.count else { return authority }
         guard text[hostLength] == UInt8(ascii: ":") else { throw .invalidHost }
         authority.port = try readPort(text.extracting(hostLength + 1..<text.count), default: scheme.defaultPort)
@@ -53,13 +54,13 @@ extension HTTPURLReader {
                 label = 0
             case 0x30...0x39, UInt8(ascii: "-"), UInt8(ascii: "_"):
                 label += 1
-            case let byte where byte.isASCIILetter:
+            case let byte where URIReference.isLetter(byte):
                 label += 1
             default:
                 throw .invalidHost
             }
             guard label <= 63, length < 253 else { throw .invalidHost }
-            bytes.append(byte.isASCIILetter ? byte | 0x20 : byte)
+            bytes.append(URIReference.isLetter(byte) ? byte | 0x20 : byte)
             length += 1
         }
         guard length > 0 else { throw .missingHost }
@@ -77,7 +78,9 @@ extension HTTPURLReader {
 
         let isHexadecimal = end - start >= 2 && host[start] == 0x30 && host[start + 1] | 0x20 == UInt8(ascii: "x")
         for place in (isHexadecimal ? start + 2 : start)..<end {
-            guard let digit = hexadecimalDigit(host[place]), isHexadecimal || digit < 10 else { return nil }
+            guard let digit = URIReference.hexadecimalDigit(host[place]), isHexadecimal || digit < 10 else {
+                return nil
+            }
         }
         throw .ambiguousIPv4
     }

@@ -1,5 +1,5 @@
 /// What is known of a URL once its authority has been read.
-struct Authority {
+struct HTTPURLAuthority {
     let scheme: HTTPURL.Scheme
     var port: UInt16
     var address: IPAddress?
@@ -21,7 +21,7 @@ enum HTTPURLReader {
 
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count + (base?.pathEnd ?? 0) + 8)
-        let authority: Authority
+        let authority: HTTPURLAuthority
         let inherited: HTTPURL?
         if let place = parts.authority {
             bytes.append(contentsOf: scheme == .http ? "http://".utf8 : "https://".utf8)
@@ -30,7 +30,7 @@ enum HTTPURLReader {
         } else {
             guard let base, parts.scheme == nil else { throw .missingHost }
             bytes.append(contentsOf: base.originBytes)
-            authority = Authority(scheme: scheme, port: base.port, address: base.address, hostEnd: base.hostEnd)
+            authority = HTTPURLAuthority(scheme: scheme, port: base.port, address: base.address, hostEnd: base.hostEnd)
             inherited = base
         }
 
@@ -100,8 +100,8 @@ enum HTTPURLReader {
             switch byte {
             case UInt8(ascii: "%"):
                 let isEncoding =
-                    place + 2 < text.count && hexadecimalDigit(text[place + 1]) != nil
-                    && hexadecimalDigit(text[place + 2]) != nil
+                    place + 2 < text.count && URIReference.hexadecimalDigit(text[place + 1]) != nil
+                    && URIReference.hexadecimalDigit(text[place + 2]) != nil
                 if isEncoding {
                     bytes.append(byte)
                 } else if spelling == .lenient {

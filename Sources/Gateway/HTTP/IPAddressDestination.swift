@@ -49,6 +49,11 @@ package struct DestinationRefusal: Error, Hashable, Sendable, CustomStringConver
     package let address: IPAddress
     package let reason: Reason
 
+    package init(address: IPAddress, reason: Reason) {
+        self.address = address
+        self.reason = reason
+    }
+
     /// For a log line. What a caller far away is told is the edge's choice: the address maps somebody's network.
     package var description: String {
         switch reason {

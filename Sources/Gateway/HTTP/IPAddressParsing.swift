@@ -92,20 +92,10 @@ extension IPAddress {
     private static func hexadecimalGroup(_ text: Span<UInt8>, from start: Int) -> (value: UInt16, end: Int) {
         var value: UInt16 = 0
         var place = start
-        while place < text.count, place < start + 4, let digit = hexadecimalDigit(text[place]) {
+        while place < text.count, place < start + 4, let digit = URIReference.hexadecimalDigit(text[place]) {
             value = value << 4 | UInt16(digit)
             place += 1
         }
         return (value, place)
-    }
-}
-
-/// The value of one hexadecimal digit in either case.
-func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case 0x30...0x39: byte - 0x30
-    case 0x41...0x46: byte - 0x37
-    case 0x61...0x66: byte - 0x57
-    default: nil
     }
 }

@@ -41,12 +41,12 @@ package struct URIReference: Equatable, Sendable {
     }
 
     private static func schemeEnd(in text: Span<UInt8>) -> Int? {
-        guard text.count > 0, text[0].isASCIILetter else { return nil }
+        guard text.count > 0, URIReference.isLetter(text[0]) else { return nil }
         for place in 1..<max(text.count, 1) {
             switch text[place] {
             case UInt8(ascii: ":"): return place
             case UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."), 0x30...0x39: continue
-            case let byte where byte.isASCIILetter: continue
+            case let byte where URIReference.isLetter(byte): continue
             default: return nil
             }
         }
@@ -100,6 +100,16 @@ extension URIReference {
     }
 }
 
-extension UInt8 {
-    var isASCIILetter: Bool { (self | 0x20) &- 0x61 < 26 }
+extension URIReference {
+    static func isLetter(_ byte: UInt8) -> Bool { (byte | 0x20) &- 0x61 < 26 }
+
+    /// The value of one hexadecimal digit in either case.
+    static func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case 0x30...0x39: byte - 0x30
+        case 0x41...0x46: byte - 0x37
+        case 0x61...0x66: byte - 0x57
+        default: nil
+        }
+    }
 }
