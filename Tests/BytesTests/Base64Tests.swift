@@ -10,7 +10,7 @@ struct Base64Tests {
     ]
 
     @Test("the RFC's vectors go both ways", arguments: vectors)
-    func vectors(plain: String, text: String) {
+    func bothWays(plain: String, text: String) {
         #expect(Base64.encode(plain.utf8) == text)
         #expect(Base64.decode(text) == Array(plain.utf8))
         #expect(Base64URL.decode(text, padding: .required) == Array(plain.utf8))

@@ -73,7 +73,10 @@ extension Double: SettingValue {
         return value
     }
 
-    package var settingText: String { self == rounded() && magnitude < 1e15 ? String(Int(self)) : String(self) }
+    package var settingText: String {
+        let text = String(self)
+        return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+    }
 }
 
 /// A list is written with commas; spaces around an element and empty elements do not count.

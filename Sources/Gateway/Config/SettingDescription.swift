@@ -11,15 +11,17 @@ package struct SettingDescription: Hashable, Sendable {
     package var bareUnit: String?
     package var isRequired = false
     package var isSecret = false
-    /// `nil` when there is no default.
-    package var defaultText: String?
+    /// The default as an operator would write it; `nil` when there is none.
+    package var defaultValue: String?
+    /// Words for a default that depends on the machine or on another setting.
+    package var defaultPhrase: String?
     package var example: String?
     package let documentation: String
 
     init(
         name: String, section: String, type: String, range: String? = nil, bareUnit: String? = nil,
-        isRequired: Bool = false, isSecret: Bool = false, defaultText: String? = nil, example: String? = nil,
-        documentation: String
+        isRequired: Bool = false, isSecret: Bool = false, defaultValue: String? = nil, defaultPhrase: String? = nil,
+        example: String? = nil, documentation: String
     ) {
         self.name = name
         self.section = section
@@ -28,7 +30,8 @@ package struct SettingDescription: Hashable, Sendable {
         self.bareUnit = bareUnit
         self.isRequired = isRequired
         self.isSecret = isSecret
-        self.defaultText = defaultText
+        self.defaultValue = defaultValue
+        self.defaultPhrase = defaultPhrase
         self.example = example
         self.documentation = documentation
     }
@@ -55,7 +58,7 @@ package struct SettingReport: Hashable, Sendable {
             switch self {
             case .byDefault: "default"
             case .environment: "environment"
-            case .file(let path): "file \(path)"
+            case .file(let path): "file \(printable(path))"
             case .unset: "unset"
             }
         }
@@ -68,11 +71,11 @@ package struct SettingReport: Hashable, Sendable {
     package let source: Source
 }
 
-/// At most 80 characters of `text`, with everything that could move a cursor or start a line written as an escape.
-func printable(_ text: String) -> String {
+/// At most `limit` characters of `text`, with everything that could move a cursor or start a line written as an escape.
+func printable(_ text: String, limit: Int = 80) -> String {
     var shown = ""
-    for scalar in text.unicodeScalars {
-        guard shown.unicodeScalars.count < 80 else { return shown + "…" }
+    for (index, scalar) in text.unicodeScalars.enumerated() {
+        guard index < limit else { return shown + "…" }
         switch scalar.properties.generalCategory {
         case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate:
             shown += "\\u{\(String(scalar.value, radix: 16))}"

@@ -21,23 +21,23 @@ extension SettingsReader {
     ///
     /// - Parameter limits: The values allowed: a range; for text and lists, of their length.
     /// - Parameter bare: What a number without a unit counts.
-    /// - Parameter defaultText: Documents the default when it depends on the machine or on another setting.
+    /// - Parameter defaultPhrase: Documents the default when it depends on the machine or on another setting.
     package mutating func optional<Value: SettingValue>(
         _ name: String, default fallback: Value, in limits: Value.Limits? = nil, bare: Value.BareUnit? = nil,
-        example: String? = nil, defaultText: String? = nil, _ documentation: String
+        example: String? = nil, defaultPhrase: String? = nil, _ documentation: String
     ) -> Value {
         optional(
             exactly: fullName(name), default: fallback, in: limits, bare: bare, example: example,
-            defaultText: defaultText, documentation)
+            defaultPhrase: defaultPhrase, documentation)
     }
 
     package mutating func optional<Value: SettingValue>(
         exactly name: String, default fallback: Value, in limits: Value.Limits? = nil, bare: Value.BareUnit? = nil,
-        example: String? = nil, defaultText: String? = nil, _ documentation: String
+        example: String? = nil, defaultPhrase: String? = nil, _ documentation: String
     ) -> Value {
         let text = Value.isSecret ? "<secret>" : fallback.settingText
         let setting = describe(
-            Value.self, name, limits, bare, defaultText: defaultText ?? text, example: example,
+            Value.self, name, limits, bare, defaultValue: text, defaultPhrase: defaultPhrase, example: example,
             documentation: documentation)
         return settle(setting, fallback, shown: text, outcome(of: setting, limits, bare))
     }
@@ -86,23 +86,23 @@ extension SettingsReader {
 
     /// An optional setting of any type, shown as its `description`.
     package mutating func optional<Value>(
-        _ name: String, type: String, default fallback: Value, example: String? = nil, defaultText: String? = nil,
+        _ name: String, type: String, default fallback: Value, example: String? = nil, defaultPhrase: String? = nil,
         isSecret: Bool = false, _ documentation: String, parsing parse: (String) throws(SettingError) -> Value
     ) -> Value {
         optional(
-            exactly: fullName(name), type: type, default: fallback, example: example, defaultText: defaultText,
+            exactly: fullName(name), type: type, default: fallback, example: example, defaultPhrase: defaultPhrase,
             isSecret: isSecret, documentation, parsing: parse)
     }
 
     package mutating func optional<Value>(
         exactly name: String, type: String, default fallback: Value, example: String? = nil,
-        defaultText: String? = nil, isSecret: Bool = false, _ documentation: String,
+        defaultPhrase: String? = nil, isSecret: Bool = false, _ documentation: String,
         parsing parse: (String) throws(SettingError) -> Value
     ) -> Value {
         let text = isSecret ? "<secret>" : "\(fallback)"
         let setting = SettingDescription(
-            name: name, section: sectionTitle, type: type, isSecret: isSecret, defaultText: defaultText ?? text,
-            example: example, documentation: documentation)
+            name: name, section: sectionTitle, type: type, isSecret: isSecret, defaultValue: text,
+            defaultPhrase: defaultPhrase, example: example, documentation: documentation)
         return settle(setting, fallback, shown: text, outcome(of: setting, parse))
     }
 
@@ -130,12 +130,12 @@ extension SettingsReader {
 
     private func describe<Value: SettingValue>(
         _ type: Value.Type, _ name: String, _ limits: Value.Limits?, _ bare: Value.BareUnit?, isRequired: Bool = false,
-        defaultText: String? = nil, example: String?, documentation: String
+        defaultValue: String? = nil, defaultPhrase: String? = nil, example: String?, documentation: String
     ) -> SettingDescription {
         SettingDescription(
             name: name, section: sectionTitle, type: Value.settingType, range: limits.map(Value.describe),
-            bareUnit: bare?.description, isRequired: isRequired, isSecret: Value.isSecret, defaultText: defaultText,
-            example: example, documentation: documentation)
+            bareUnit: bare?.description, isRequired: isRequired, isSecret: Value.isSecret,
+            defaultValue: defaultValue, defaultPhrase: defaultPhrase, example: example, documentation: documentation)
     }
 
     private mutating func outcome<Value: SettingValue>(

@@ -56,8 +56,8 @@ package struct SettingWarning: Hashable, Sendable, CustomStringConvertible {
     package let suggestion: String?
 
     package var description: String {
-        guard let suggestion else { return "\(name) is not a setting and changes nothing" }
-        return "\(name) is not a setting and changes nothing; did you mean \(suggestion)?"
+        let fact = "\(printable(name)) is not a setting and changes nothing"
+        return suggestion.map { "\(fact); did you mean \($0)?" } ?? fact
     }
 }
 

@@ -32,7 +32,8 @@ package enum SettingsDocument {
 
     private static func fallback(_ setting: SettingDescription) -> String {
         if setting.isRequired { return "**required**" }
-        guard let text = setting.defaultText else { return "unset" }
+        if let phrase = setting.defaultPhrase { return phrase }
+        guard let text = setting.defaultValue else { return "unset" }
         return text.isEmpty ? "empty" : "`\(text)`"
     }
 
@@ -57,7 +58,8 @@ package enum SettingsDocument {
                 text += section == nil ? "# \(report.section)\n" : "\n# \(report.section)\n"
                 section = report.section
             }
-            let assignment = report.text.map { "\(report.name)=\(printable($0))" } ?? "# \(report.name) is not set"
+            let assignment =
+                report.text.map { "\(report.name)=\(printable($0, limit: .max))" } ?? "# \(report.name) is not set"
             text += report.text == nil ? "\(assignment)\n" : "\(assignment)  # \(report.source)\n"
         }
         return text

@@ -37,6 +37,7 @@ package struct SettingsReader {
     private let isDescribing: Bool
     private var prefix = ""
     private var currentSection = 0
+    private var problemsOfPart: [SettingProblem] = []
     private(set) var prefixes: Set<String> = []
     private(set) var knownNames: Set<String> = []
 
@@ -67,13 +68,15 @@ package struct SettingsReader {
     package mutating func read<Value: Settings>(
         _ type: Value.Type = Value.self, prefix: String = "", section title: String, _ documentation: String = ""
     ) -> SettingsReading<Value> {
-        let (outerPrefix, outerSection, known) = (self.prefix, currentSection, problems.count)
+        let (outerPrefix, outerSection, outerProblems) = (self.prefix, currentSection, problemsOfPart)
         defer { (self.prefix, currentSection) = (outerPrefix, outerSection) }
-        self.prefix = prefix
+        (self.prefix, problemsOfPart) = (prefix, [])
         if !prefix.isEmpty { prefixes.insert(prefix) }
         section(title, documentation)
         let settings = Value(from: &self)
-        return SettingsReading(settings: settings, problems: Array(problems[known...]))
+        let reading = SettingsReading(settings: settings, problems: problemsOfPart)
+        problemsOfPart = outerProblems + problemsOfPart
+        return reading
     }
 
     /// Records a contradiction between settings: `env.require(soft <= hard, "SOFT", "must not exceed HARD")`.
@@ -101,8 +104,12 @@ package struct SettingsReader {
         check: (Value) -> Bool, show: (Value) -> String
     ) -> Outcome<Value> {
         describe(setting)
-        guard let (text, source) = lookUp(setting) else {
-            return problems.contains { $0.name == setting.name } ? .refused : .unset
+        let text: String
+        let source: SettingReport.Source
+        switch lookUp(setting) {
+        case .value(let found): (text, source) = found
+        case .unset: return .unset
+        case .refused: return .refused
         }
         do throws(SettingError) {
             let value = try parse(text)
@@ -139,22 +146,22 @@ package struct SettingsReader {
         sections[currentSection].settings.append(setting)
     }
 
-    /// The text of a setting, or `nil` when it is unset or a problem was recorded.
-    private mutating func lookUp(_ setting: SettingDescription) -> (String, SettingReport.Source)? {
+    /// The text of a setting and where it stands; refused when a problem with its file was recorded.
+    private mutating func lookUp(_ setting: SettingDescription) -> Outcome<(String, SettingReport.Source)> {
         let written = environment[setting.name] ?? ""
         let text = setting.isSecret ? written : trimmed(written)  // a secret's spaces may be part of it
         guard setting.isSecret, let path = environment["\(setting.name)_FILE"], !path.isEmpty else {
-            return trimmed(text).isEmpty ? nil : (text, .environment)
+            return trimmed(text).isEmpty ? .unset : .value((text, .environment))
         }
         guard trimmed(text).isEmpty else {
             record(.setTwice, setting.name, "\(setting.name) and \(setting.name)_FILE are both set; keep one")
-            return nil
+            return .refused
         }
         do throws(SettingError) {
-            return (try secret(at: path), .file(path))
+            return .value((try secret(at: path), .file(path)))
         } catch {
             record(.unreadableFile, setting.name, "\(setting.name)_FILE=\(printable(path)): \(error.message)")
-            return nil
+            return .refused
         }
     }
 
@@ -179,6 +186,7 @@ package struct SettingsReader {
 
     private mutating func record(_ kind: SettingProblem.Kind, _ name: String, _ description: String) {
         let problem = SettingProblem(name: name, section: sectionTitle, kind: kind, description: description)
+        problemsOfPart.append(problem)
         guard !problems.contains(where: { $0.name == name && $0.kind == kind }) else { return }
         problems.append(problem)
     }
