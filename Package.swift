@@ -57,7 +57,7 @@ let package = Package(
         gateway("Telemetry", on: ["GatewayBytes"]),
 
         // 2  the only threads, timers and file descriptors
-        gateway("Runtime", on: ["CLinux", "GatewayBytes", "GatewayTelemetry"]),
+        gateway("Runtime", on: ["CLinux", "GatewayBytes"]),
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),

@@ -240,10 +240,10 @@ extension HTTPConnection: ByteStreamHandler {
     func streamReadable() {
         // Nobody waits: leave the bytes to the kernel, so that the sender is slowed down.
         guard inputWaiter != nil || task == nil else { return stream.pauseInput() }
-        switch unsafe stream.receive(after: leftover) {
-        case .bytes(let bytes, let count):
+        switch stream.receive(after: leftover) {
+        case .bytes(let total, let count):
             leftover.removeAll(keepingCapacity: leftover.capacity <= 4096)
-            unsafe window = UnsafeRawBufferPointer(bytes)
+            unsafe window = UnsafeRawBufferPointer(rebasing: stream.loop.receiveBuffer[..<total])
             body.lastProgress = stream.loop.now
             server.metrics.bytesReceived.increment(by: count)
             wake()

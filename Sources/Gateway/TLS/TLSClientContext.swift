@@ -108,8 +108,8 @@ package enum TLSVerification: Equatable, Sendable {
         let certificates = try text.certificates(atMost: limits.trustedCertificates)
         let store = unsafe SSL_CTX_get_cert_store(context.pointer)
         LibraryErrors.clear()
-        for unsafecertificate in unsafe certificates.pointers {
-            guard unsafe X509_STORE_add_cert(store, certificate) == 1 else {
+        for place in unsafe certificates.pointers.indices {
+            guard unsafe X509_STORE_add_cert(store, certificates.pointers[place]) == 1 else {
                 throw .library(LibraryErrors.takeReason())
             }
         }

@@ -184,8 +184,8 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     // MARK: Input
 
     package enum Received {
-        /// Prefix and new bytes together, at the front of the loop's receive buffer. `new` of them are new.
-        case bytes(UnsafeMutableRawBufferPointer, new: Int)
+        /// So many bytes lie at the front of the loop's receive buffer, prefix included; `new` of them are new.
+        case bytes(Int, new: Int)
         case wouldBlock
         /// The peer finished sending in order.
         case end
@@ -196,7 +196,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     ///
     /// The bytes are valid until anything on this loop receives again.
     package func receive(after prefix: [UInt8] = []) -> Received {
-        let buffer = loop.receiveBuffer
+        let buffer = unsafe loop.receiveBuffer
         guard prefix.count < buffer.count else { return .wouldBlock }
         loop.willReceive()
         if !prefix.isEmpty { unsafe buffer.copyBytes(from: prefix) }
@@ -204,8 +204,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         switch unsafe receiveOnce(into: room) {
         case .bytes(let count):
             received &+= UInt64(count)
-            return unsafe .bytes(
-                UnsafeMutableRawBufferPointer(rebasing: buffer[..<(prefix.count + count)]), new: count)
+            return .bytes(prefix.count + count, new: count)
         case .wouldBlock: return .wouldBlock
         case .end: return .end
         case .failed(let reason): return .failed(reason)
@@ -362,7 +361,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         case .wantRead:
             crossed = .writeNeedsRead
             return .wouldBlock
-        case .closed, .closedDirty: return .failed(.peer)
+        case .closedDirty: return .failed(.peer)
         case .failed(let error): return .failed(.cipher(error))
         }
     }
@@ -431,7 +430,8 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     }
 
     private func beginLinger() {
-        cipher?.shutdown()
+        // One attempt: a peer whose window is full will not miss the notice.
+        _ = cipher?.shutdown()
         Socket.finishSending(descriptor.number)
         if sawEnd { return end(.local) }
         state = .lingering
