@@ -47,12 +47,7 @@ package final class LogSink: Sendable {
 
     /// Lines dropped since the start.
     package var lostLines: Int {
-        var lost = 0
-        monitor.change { state in
-            lost = state.lostAltogether
-            return false
-        }
-        return lost
+        monitor.withLock { $0.lostAltogether }
     }
 
     /// Queues whole lines, each ended by a newline, in the caller's order. Never waits for the writer.
@@ -78,10 +73,9 @@ package final class LogSink: Sendable {
 
     /// Starts the writer thread. Without one (no thread left, or called twice) lines wait for ``flush(atMost:)``.
     package func start() {
-        monitor.change { state in
-            guard case .idle = state.phase, let thread = WriterThread.start({ [self] in write() }) else { return false }
+        monitor.withLock { state in
+            guard case .idle = state.phase, let thread = WriterThread.start({ [self] in write() }) else { return }
             state.phase = .running(thread)
-            return false
         }
     }
 
@@ -124,10 +118,7 @@ package final class LogSink: Sendable {
 
     /// How a loss is told; set once by the log system, which knows the format.
     func describeLoss(_ notice: @escaping @Sendable (Int) -> [UInt8]) {
-        monitor.change { state in
-            state.notice = notice
-            return false
-        }
+        monitor.withLock { $0.notice = notice }
     }
 
     // MARK: Writing

@@ -9,7 +9,7 @@ package enum MetricShard {
         MetricShard.release(Int(bitPattern: number))
     })
 
-    private static let taken = Mutex<Set<Int>>([])
+    private static let taken = Monitor<Set<Int>>([])
 
     /// Gives the calling thread the shard of event loop `index`, counted from zero, until it ends or leaves.
     ///
@@ -32,7 +32,7 @@ package enum MetricShard {
     }
 
     private static func release(_ number: Int) {
-        _ = taken.withLock { $0.remove(number) }
+        taken.withLock { _ = $0.remove(number) }
     }
 }
 
@@ -100,7 +100,7 @@ final class MetricCellAllocator: Sendable {
     }
 
     private let loops: Int
-    private let state = Mutex(State())
+    private let state = Monitor(State())
 
     init(loops: Int) { self.loops = loops }
 

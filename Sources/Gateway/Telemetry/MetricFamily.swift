@@ -1,5 +1,4 @@
 import GatewayBytes
-import Synchronization
 
 /// All series of one name, told apart by the values of its labels.
 ///
@@ -18,7 +17,7 @@ package final class MetricFamily<Handle: MetricHandle>: Sendable {
         var overflow: UInt64 = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Monitor(State())
 
     init(
         name: String, help: String, labels: [String], limit: Int, shape: Handle.Shape, allocator: MetricCellAllocator
@@ -83,11 +82,11 @@ protocol ExposedFamily: Sendable {
 }
 
 extension MetricFamily: ExposedFamily {
-    var overflow: UInt64 { state.withLock(\.overflow) }
+    var overflow: UInt64 { state.withLock { $0.overflow } }
 
     func expose(to buffer: inout OutputBuffer) {
         buffer.appendHeader(name, help: help, kind: Handle.kind)
-        for (labels, handle) in state.withLock(\.series).sorted(by: { $0.key < $1.key }) {
+        for (labels, handle) in state.withLock({ $0.series }).sorted(by: { $0.key < $1.key }) {
             handle.expose(name: name, labels: labels, to: &buffer)
         }
     }

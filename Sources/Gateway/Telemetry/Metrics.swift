@@ -1,5 +1,4 @@
 package import GatewayBytes
-import Synchronization
 
 /// Why a metric was not registered. Names come from code, so this is a plugin author's mistake, told at the start.
 package enum MetricError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -59,7 +58,7 @@ package final class Metrics: Sendable {
 
     private let limits: MetricLimits
     private let allocator: MetricCellAllocator
-    private let state = Mutex(State())
+    private let state = Monitor(State())
 
     /// - Parameter loops: Number of event loops; each that calls ``MetricShard/enter(_:)`` counts alone.
     package init(loops: Int, limits: MetricLimits = MetricLimits()) {

@@ -33,6 +33,8 @@ func writeFully(_ bytes: Span<UInt8>, to descriptor: Int32) -> Bool {
 }
 
 /// A value under a lock, and a way to wait until it has become something.
+///
+/// Why not `Mutex`: it has no condition to wait on, and the thread sanitizer cannot see into it.
 @safe final class Monitor<State>: @unchecked Sendable {
     // Safe: `state` is touched only between lock and unlock of `mutex`.
     private var state: State
@@ -59,12 +61,16 @@ func writeFully(_ bytes: Span<UInt8>, to descriptor: Int32) -> Bool {
         unsafe mutex.deallocate()
     }
 
+    /// Runs `body` with the lock held.
+    func withLock<Value: Sendable>(_ body: (inout State) -> Value) -> Value {
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        return body(&state)
+    }
+
     /// Runs `body` with the lock held; wakes those that wait if it returns true.
     func change(_ body: (inout State) -> Bool) {
-        unsafe pthread_mutex_lock(mutex)
-        let wakes = body(&state)
-        unsafe pthread_mutex_unlock(mutex)
-        if wakes { unsafe pthread_cond_broadcast(changed) }
+        if withLock(body) { unsafe pthread_cond_broadcast(changed) }
     }
 
     /// Runs `attempt` with the lock held, now and after each change, until it returns a value or time is up.
