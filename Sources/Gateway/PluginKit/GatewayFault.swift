@@ -43,10 +43,10 @@ package struct GatewayFault: Error, Sendable {
                 error.name("code").string(code)
                 error.name("message").string(message)
             }
-            json.name("requestId").string(requestID.text)
+            json.name("requestId").string(requestID.description)
         }
         var fields = fields
-        fields.append(.contentType, literal: "application/json")
+        fields.append(.contentType, "application/json")
         return Response(status: status, fields: fields, body: .bytes(json.bytes))
     }
 }

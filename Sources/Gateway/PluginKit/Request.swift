@@ -92,7 +92,7 @@ package final class Request {
     /// The path as it was sent, percent-encoded, without the query; normalised if it needed that.
     package var path: String {
         if let normalisedPath { return String(decoding: normalisedPath, as: UTF8.self) }
-        return text(head.pathRange)
+        return unsafe String(decoding: head.path(in: headBytes), as: UTF8.self)
     }
 
     /// What follows `?`, still encoded; `nil` without one.
@@ -113,8 +113,8 @@ package final class Request {
     /// What the route's pattern captured under `name`, as it was sent.
     package func capture(_ name: String) -> String? { captures.first { $0.name == name }?.value }
 
-    private func text(_ range: Range<Int>) -> String {
-        unsafe String(decoding: UnsafeRawBufferPointer(rebasing: headBytes[range]), as: UTF8.self)
+    private func text(_ range: ByteRange) -> String {
+        unsafe String(decoding: range.of(headBytes), as: UTF8.self)
     }
 }
 

@@ -65,7 +65,13 @@ package protocol BodyWriter: AnyObject {
 
 /// The field blocks that most responses share, built once.
 package enum ContentTypes {
-    package static let text = HeaderFields(.contentType, literal: "text/plain; charset=utf-8")
-    package static let json = HeaderFields(.contentType, literal: "application/json")
-    package static let html = HeaderFields(.contentType, literal: "text/html; charset=utf-8")
+    package static let text = one("text/plain; charset=utf-8")
+    package static let json = one("application/json")
+    package static let html = one("text/html; charset=utf-8")
+
+    private static func one(_ type: StaticString) -> HeaderFields {
+        var fields = HeaderFields()
+        fields.append(.contentType, type)
+        return fields
+    }
 }

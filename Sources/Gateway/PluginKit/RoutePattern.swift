@@ -35,6 +35,14 @@ package struct RoutePattern: Sendable, Hashable, CustomStringConvertible {
         description = text
     }
 
+    private init(segments: [Segment], description: String) {
+        self.segments = segments
+        self.description = description
+    }
+
+    /// `/`.
+    package static let root = RoutePattern(segments: [.literal("")], description: "/")
+
     /// Without captures: a plain path.
     package var isExact: Bool {
         segments.allSatisfy { segment in

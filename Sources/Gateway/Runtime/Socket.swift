@@ -31,6 +31,14 @@ package enum Socket {
         _ = close(try listen(on: address, backlog: 1, sharing: false))
     }
 
+    /// Whether this kernel can open IPv6 sockets at all.
+    package static var supportsIPv6: Bool {
+        let descriptor = socket(AF_INET6, linux_stream_socket, 0)
+        guard descriptor >= 0 else { return false }
+        _ = close(descriptor)
+        return true
+    }
+
     enum Accepted {
         case connection(CInt, SocketAddress)
         case none

@@ -41,6 +41,13 @@ package struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         SocketAddress(high: 0x7F00_0001 << 32, low: 0, port: port, isIPv6: false)
     }
 
+    package static func everyIPv4(port: UInt16) -> SocketAddress {
+        SocketAddress(high: 0, low: 0, port: port, isIPv6: false)
+    }
+
+    /// 127.0.0.0/8 or ::1.
+    package var isLoopback: Bool { isIPv6 ? (high == 0 && low == 1) : high >> 56 == 127 }
+
     private init(high: UInt64, low: UInt64, port: UInt16, isIPv6: Bool) {
         self.high = high
         self.low = low

@@ -52,4 +52,47 @@ package enum Threads {
     package func wait() {
         while unsafe sem_wait(semaphore) != 0, errno == EINTR {}
     }
+
+    /// - Returns: Whether it was raised within `patience`.
+    package func wait(atMost patience: Duration) -> Bool {
+        let (seconds, nanoseconds) = WallClock.read()
+        let until = UInt64(seconds) * 1_000_000_000 + UInt64(nanoseconds) + patience.wholeNanoseconds
+        var time = timespec(tv_sec: Int(until / 1_000_000_000), tv_nsec: Int(until % 1_000_000_000))
+        while unsafe sem_timedwait(semaphore, &time) != 0 {
+            if errno != EINTR { return false }
+        }
+        return true
+    }
+}
+
+extension Threads {
+    /// Blocks the calling thread; never a loop's.
+    package static func sleep(_ duration: Duration) {
+        let nanoseconds = duration.wholeNanoseconds
+        guard nanoseconds > 0 else { return }
+        var asked = timespec(
+            tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+        var left = timespec()
+        while unsafe nanosleep(&asked, &left) != 0, errno == EINTR { asked = left }
+    }
+}
+
+/// Lets one thread wait until a number of others have finished.
+package final class Countdown: Sendable {
+    private let signal = Signal()
+    private let count: Int
+
+    package init(_ count: Int) { self.count = count }
+
+    package func finishOne() { signal.raise() }
+
+    /// - Returns: Whether all finished in time.
+    package func wait(atMost patience: Duration) -> Bool {
+        let deadline = MonotonicTime.read() + patience
+        for _ in 0..<count {
+            let left = Duration.nanoseconds(Int64(deadline.nanoseconds(since: .read())))
+            guard signal.wait(atMost: left) else { return false }
+        }
+        return true
+    }
 }

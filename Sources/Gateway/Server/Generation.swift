@@ -27,7 +27,7 @@ final class Generation: Sendable {
         var byEntry: [EntryPoint: [(Route, ResolvedRoute)]] = [.main: [], .operations: []]
         var owners: [String: PluginName] = [:]
         for route in registrations.routes {
-            let kind = route.isWebSocket ? "websocket" : route.method?.name ?? "any method"
+            let kind = route.isWebSocket ? "websocket" : route.method?.wireName.description ?? "any method"
             let key = "\(route.entryPoint.name) \(kind) \(route.pattern.shape)"
             if let owner = owners[key] {
                 problems.append(

@@ -104,14 +104,28 @@ extension HTTPConnection: RequestBodySource {
             body.rest = UInt64(count) == left ? .none : .length(left - UInt64(count))
             return (count == 0 ? nil : unsafe Array(input[..<count]), count)
         case .chunked(var decoder):
-            defer { if case .chunked = body.rest { body.rest = .chunked(decoder) } }
-            do throws(FramingError) {
-                let decoded = try unsafe decoder.decodeAll(input)
-                if decoded.isComplete { body.rest = .none }
+            do throws(ChunkError) {
+                let decoded = try unsafe Self.dechunk(input, with: &decoder)
+                body.rest = decoded.isComplete ? .none : .chunked(decoder)
                 return (decoded.bytes.isEmpty ? nil : decoded.bytes, decoded.consumed)
             } catch {
                 reply.mustClose = true
-                throw GatewayFault(error.status, "BAD_CHUNK", error.message)
+                let refusal = RequestError.chunk(error)
+                throw GatewayFault(refusal.status, "BAD_CHUNK", error.message)
+            }
+        }
+    }
+
+    private static func dechunk(
+        _ input: UnsafeRawBufferPointer, with decoder: inout ChunkedDecoder
+    ) throws(ChunkError) -> (bytes: [UInt8], consumed: Int, isComplete: Bool) {
+        var bytes: [UInt8] = []
+        var offset = 0
+        while true {
+            switch try unsafe decoder.next(input, from: &offset) {
+            case .data(let range): unsafe bytes.append(contentsOf: input[range])
+            case .needMore: return (bytes, offset, false)
+            case .end: return (bytes, offset, true)
             }
         }
     }

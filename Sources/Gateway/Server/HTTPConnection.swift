@@ -14,6 +14,10 @@ final class HTTPConnection {
     let stream: ByteStream
     let server: LoopServer
     let router: Router
+    /// Whose request is being answered.
+    private(set) var route: ResolvedRoute
+    /// The peer as the access log writes it.
+    let remote: [UInt8]
 
     private var parser: RequestParser
     private var head = RequestHead()
@@ -43,6 +47,8 @@ final class HTTPConnection {
         self.stream = stream
         self.server = server
         self.router = router
+        route = router.fallback
+        remote = Array(stream.peer.host.utf8)
         parser = RequestParser(limits: server.settings.headLimits)
     }
 
@@ -81,7 +87,11 @@ final class HTTPConnection {
 
     private func respond(to request: Request) async -> Response {
         do {
-            return try await server.respond(to: request, router: router)
+            route = router.fallback
+            let found = try server.findRoute(of: request, in: router)
+            route = found
+            request.plugin = found.plugin
+            return try await found.chain.run(request)
         } catch let fault as GatewayFault {
             return fault.response(requestID: request.id)
         } catch is CancellationError {
@@ -125,7 +135,7 @@ final class HTTPConnection {
             let hasPartial = !leftover.isEmpty || !window.isEmpty
             if sawEndOfInput || (server.isDraining && !hasPartial) { return false }
             if timedOut {
-                if phase == .head { refuse(.timeout) }
+                if phase == .head { refuse(.headTimedOut) }
                 return false
             }
             waitDeadline(partial: hasPartial)
@@ -187,8 +197,8 @@ final class HTTPConnection {
         server.metrics.refusedRequests.increment()
         reply.mustClose = true
         let id = server.nextRequestID()
-        let fault = GatewayFault(error.status, error.code, error.message)
-        writeSimple(fault.response(requestID: id), id: id, keepAlive: false, headOnly: false)
+        let fault = GatewayFault(error.status, "BAD_REQUEST", error.message)
+        writeRefusal(fault.response(requestID: id))
         server.logRefusal(error, id: id, peer: stream.peer)
     }
 

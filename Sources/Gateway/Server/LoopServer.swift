@@ -22,7 +22,8 @@ final class LoopServer {
     private(set) var isDraining = false
 
     private var requestIDs: RequestIDGenerator
-    private var dates = DateCache()
+    private(set) var dates = DateCache(unixSeconds: WallClock.read().seconds)
+    private var datesAt = MonotonicTime(nanoseconds: 0)
     private var connections: [ObjectIdentifier: HTTPConnection] = [:]
     private var sockets: [ObjectIdentifier: WebSocketConnection] = [:]
     private var listeners: [Listener] = []
@@ -47,8 +48,17 @@ final class LoopServer {
 
     func nextRequestID() -> RequestID { requestIDs.next() }
 
-    /// The Date field's value, rendered once a second.
-    func currentDate() -> DateCache.Text { dates.text(at: WallClock.read().seconds) }
+    /// Keeps ``dates`` and ``wallTime`` current: reads the wall clock at most once per turn of the loop.
+    @inline(__always)
+    func updateDate() {
+        guard loop.now != datesAt else { return }
+        datesAt = loop.now
+        let (seconds, nanoseconds) = WallClock.read()
+        wallTime = WallTime(seconds: seconds, nanoseconds: Int(nanoseconds))
+        dates.update(unixSeconds: seconds)
+    }
+
+    private(set) var wallTime = WallTime(seconds: 0)
 
     // MARK: Accepting
 
@@ -110,27 +120,20 @@ final class LoopServer {
 
     // MARK: Answering
 
-    /// Finds the route and runs its chain.
-    @inline(__always)
-    func respond(to request: Request, router: Router) async throws -> Response {
-        let route = try findRoute(of: request, in: router)
-        request.plugin = route.plugin
-        return try await route.chain.run(request)
-    }
-
-    private func findRoute(of request: Request, in router: Router) throws -> ResolvedRoute {
+    /// Finds the route of a request, or says why there is none.
+    func findRoute(of request: Request, in router: Router) throws -> ResolvedRoute {
         let bytes = unsafe request.headBytes
-        let path = unsafe request.head.pathRange.of(bytes)
+        let path = unsafe request.head.path(in: bytes)
         let match: Router.Match
-        if unsafe PathNormaliser.isPlain(path) {
+        if request.head.pathIsPlain {
             match = unsafe router.match(request, path: path)
         } else {
-            do throws(RequestError) {
+            do throws(PathError) {
                 let normalised = try unsafe PathNormaliser.normalise(path)
                 request.normalisedPath = normalised
                 match = unsafe normalised.withUnsafeBytes { unsafe router.match(request, path: $0) }
             } catch {
-                throw GatewayFault(error.status, error.code, error.message)
+                throw GatewayFault(.badRequest, "BAD_PATH", error.message)
             }
         }
         switch match {
@@ -138,14 +141,13 @@ final class LoopServer {
         case .nothing: return router.fallback
         case .upgradeRequired:
             var fields = HeaderFields()
-            fields.append(.upgrade, literal: "websocket")
-            fields.append(.connection, literal: "Upgrade")
+            fields.append(.upgrade, "websocket")
             throw GatewayFault(
                 .upgradeRequired, "UPGRADE_REQUIRED", "This path is a WebSocket; connect with a WebSocket client.",
                 fields: fields)
         case .methodNotAllowed(let allowed):
             var fields = HeaderFields()
-            fields.append(.allow, trusted: allowed)
+            try? fields.append(.allow, checking: allowed)
             throw GatewayFault(
                 .methodNotAllowed, "METHOD_NOT_ALLOWED", "This path answers \(allowed).", fields: fields)
         }
@@ -155,7 +157,7 @@ final class LoopServer {
     func unexpected(_ error: any Error, in request: Request) -> GatewayFault {
         log.error(
             "request failed", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
-            .string("correlationId", request.id.text))
+            .request(request.id))
         return GatewayFault(
             .internalServerError, "INTERNAL", "The gateway failed to answer; its log knows this request id.",
             source: .gateway)
@@ -164,7 +166,7 @@ final class LoopServer {
     func logRefusal(_ error: RequestError, id: RequestID, peer: SocketAddress) {
         log.debug(
             "request refused", .string("reason", error.message), .int("status", error.status.code),
-            .string("peer", peer.description), .string("correlationId", id.text))
+            .string("peer", peer.description), .request(id))
     }
 
     // MARK: Draining
@@ -199,15 +201,37 @@ final class LoopServer {
 
     var openConnections: Int { connections.count + sockets.count }
 
-    // MARK: Access log
+    // MARK: Record
 
-    /// Logs one finished exchange; called with everything already at hand, since it runs for every request.
-    func record(_ exchange: AccessLogEntry) {
+    /// Counts and logs a finished exchange. Runs for every request: no text is made here.
+    func record(
+        _ request: Request, of route: ResolvedRoute, remote: [UInt8], status: Status, received: Int, sent: Int,
+        microseconds: Int
+    ) {
+        route.metrics.record(status, microseconds: microseconds)
         guard let accessLog else { return }
-        accessLog.append(exchange)
+        updateDate()
+        let record = AccessRecord(
+            status: status.code, received: received, sent: sent, microseconds: microseconds,
+            minorVersion: Int(request.head.minorVersion))
+        let id = request.id.bytes
+        let head = request.head
+        let bytes = unsafe request.headBytes
+        let query = unsafe head.queryRange.map { unsafe LogQuery(redacting: $0.of(bytes)) }
+        let method = unsafe head.methodRange.of(bytes).assumingMemoryBound(to: UInt8.self)
+        let path = unsafe head.path(in: bytes).assumingMemoryBound(to: UInt8.self)
+        unsafe accessLog.record(
+            record, method: method.span, path: path.span, query: query?.span ?? Span(), requestID: id.span,
+            remote: remote.span, route: route.name.span, at: wallTime)
         if !flushTimer.isSet {
             flushTimer = loop.setTimer(at: loop.now + .milliseconds(200), for: self, tag: 0)
         }
+    }
+
+    func logBrokenBody(_ error: any Error, _ request: Request) {
+        log.warn(
+            "response cut short", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
+            .request(request.id))
     }
 
     func flushLogs() { accessLog?.flush() }

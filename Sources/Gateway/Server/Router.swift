@@ -5,6 +5,8 @@ import PluginKit
 /// Everything a route needs at run time, built once.
 final class ResolvedRoute: Sendable {
     let plugin: PluginName
+    /// The plugin's name, as the access log writes it.
+    let name: [UInt8]
     let pattern: RoutePattern
     let isWebSocket: Bool
     let chain: Chain
@@ -12,6 +14,7 @@ final class ResolvedRoute: Sendable {
 
     init(plugin: PluginName, pattern: RoutePattern, isWebSocket: Bool, chain: Chain, metrics: RouteMetrics) {
         self.plugin = plugin
+        name = Array(plugin.text.utf8)
         self.pattern = pattern
         self.isWebSocket = isWebSocket
         self.chain = chain
@@ -36,7 +39,7 @@ final class Router: Sendable {
         }
 
         var allowed: String {
-            var names = byMethod.map(\.method.name)
+            var names = byMethod.map(\.method.wireName.description)
             if names.contains("GET") { names.append("HEAD") }
             if webSocket != nil, !names.contains("GET") { names.append("GET") }
             return names.sorted().joined(separator: ", ")

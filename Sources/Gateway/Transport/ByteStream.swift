@@ -54,6 +54,9 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     package private(set) var received: UInt64 = 0
     package private(set) var sent: UInt64 = 0
 
+    /// The descriptor is watched for every change, once and for all, while bytes are spliced past this object.
+    var isRelaying = false
+
     /// Who waits in ``waitReadable()`` or ``waitWritable()`` in place of the handler.
     var readWaiter: Waiter?
     var writeWaiter: Waiter?
@@ -151,7 +154,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
             return waiter.resume()
         }
         guard unsent > 0 else { return refreshInterest() }
-        flushUnsent()
+        retryUnsent()
         guard unsent == 0, state != .closed else { return }
         if state == .finishing { return beginLinger() }
         handler?.streamDrained()
@@ -314,7 +317,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         loop.output.removeAll()
     }
 
-    private func flushUnsent() {
+    func retryUnsent() {
         guard let waiting = unsentBytes else { return }
         let left = unsafe waiting.buffer.withUnsafeBytes { unsafe push($0) }
         guard state != .closed else { return }
@@ -366,7 +369,13 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         }
     }
 
+    func watchForRelay(_ interest: Readiness) { descriptor.want(interest, on: loop) }
+
+    /// Accounts for bytes that were spliced into the socket.
+    func countRelayed(_ count: Int) { sent &+= UInt64(count) }
+
     func refreshInterest() {
+        guard !isRelaying else { return }
         var interest: Readiness = []
         if (wantsInput && state == .open && !sawEnd) || readWaiter != nil { interest.insert(.readable) }
         if crossed == .writeNeedsRead || state == .lingering { interest.insert(.readable) }
