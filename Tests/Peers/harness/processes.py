@@ -93,11 +93,11 @@ class Process:
         return "\n".join(parts)
 
 
-def run(command, seconds=60, environment=None, check=True, folder=None):
-    """Runs `command` to its end and returns the completed process, output as bytes."""
+def run(command, seconds=60, environment=None, check=True, folder=None, text=""):
+    """Runs `command` to its end, with `text` to read, and returns the completed process, output as bytes."""
     command = [str(word) for word in command]
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, env=environment, cwd=folder
+        command, input=text.encode(), capture_output=True, timeout=seconds, env=environment, cwd=folder
     )
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr.decode(errors='replace')}")
