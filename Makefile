@@ -6,11 +6,15 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 SWIFT ?= swift
+# Debian's own, whatever stands first in PATH: the clients are its packages.
 PYTHON := /usr/bin/python3
 GATEWAY := .build/release/gateway
 
 # Debug and release build into separate folders of .build, so testing one does not rebuild the other.
 RELEASE := -c release --static-swift-stdlib --product gateway
+
+# Arguments for pytest: `make peers PEERS="-k hls"`.
+PEERS ?=
 
 # Seconds for each fuzz target; `make fuzz FUZZ_SECONDS=3600` for a night.
 FUZZ_SECONDS ?= 300
@@ -64,7 +68,7 @@ sanitize: ## Run the Swift tests under the address and the thread sanitizer
 .PHONY: peers
 peers: ## Run real clients and servers against the release binary
 	GATEWAY_BINARY=$${GATEWAY_BINARY:-$(CURDIR)/$(GATEWAY)} PYTHONDONTWRITEBYTECODE=1 \
-		$(PYTHON) -m pytest Tests/Peers $(PEERS)
+		PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTHON) -s -m pytest Tests/Peers $(PEERS)
 
 .PHONY: fuzz-short
 fuzz-short:

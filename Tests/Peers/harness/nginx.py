@@ -9,14 +9,11 @@ from .waiting import until
 
 def _listen(port, options=""):
     """Both loopback addresses where there are both: some clients try ::1 for localhost first."""
-    lines = [f"listen 127.0.0.1:{port}{options};"]
-    with socket.socket(socket.AF_INET6) as probe:
-        if probe.connect_ex(("::1", port)) != 0 and _can_bind_v6():
-            lines.append(f"listen [::1]:{port}{options};")
-    return " ".join(lines)
+    addresses = ["127.0.0.1", "[::1]"] if _has_ipv6_loopback() else ["127.0.0.1"]
+    return " ".join(f"listen {address}:{port}{options};" for address in addresses)
 
 
-def _can_bind_v6():
+def _has_ipv6_loopback():
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -32,7 +29,8 @@ class Nginx(Process):
         self.port = port
         folder.mkdir(parents=True, exist_ok=True)
         temporary = "\n".join(
-            f"    {kind}_temp_path {folder}/{kind}_temp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            f"    {kind}_temp_path {folder}/{kind}_temp;"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         user = "user root;" if os.geteuid() == 0 else ""
         (folder / "nginx.conf").write_text(
