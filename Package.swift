@@ -57,7 +57,7 @@ let package = Package(
         gateway("Telemetry", on: ["GatewayBytes"]),
 
         // 2  the only threads, timers and file descriptors
-        gateway("Runtime", on: ["CLinux", "GatewayBytes", "GatewayTelemetry"]),
+        gateway("Runtime", on: ["CLinux", "GatewayBytes"]),
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
@@ -68,10 +68,14 @@ let package = Package(
         gateway("TLS", on: ["COpenSSL", "GatewayBytes"]),
         gateway("Auth", on: ["CJWT", "COpenSSL", "GatewayBytes", "GatewayConfig"]),
 
-        // 4  the pooled upstream client
+        // 4  byte streams: a socket, its cipher and its unsent output; the pooled upstream client on top
+        gateway("Transport", on: ["GatewayBytes", "GatewayRuntime", "GatewayTLS"]),
         gateway(
             "Upstream",
-            on: ["GatewayBytes", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS", "GatewayTelemetry"]),
+            on: [
+                "GatewayBytes", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS", "GatewayTelemetry",
+                "GatewayTransport",
+            ]),
 
         // 5  the only gateway module a plugin must import
         .target(
@@ -87,7 +91,8 @@ let package = Package(
             "Server",
             on: [
                 "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime",
-                "GatewayTLS", "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket", "PluginKit",
+                "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream", "GatewayWebSocket",
+                "PluginKit",
             ]),
 
         // 7  plugins: PluginKit and nothing above it, never each other
@@ -111,6 +116,7 @@ let package = Package(
         tests(of: "WebSocket", on: ["GatewayWebSocket"]),
         tests(of: "TLS", on: ["GatewayTLS"]),
         tests(of: "Auth", on: ["GatewayAuth"]),
+        tests(of: "Transport", on: ["GatewayTransport"]),
         tests(of: "Upstream", on: ["GatewayUpstream"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "EchoPlugin"]),

@@ -1,28 +1,37 @@
 #pragma once
-// What Glibc's own Swift overlay leaves out: Linux calls behind _GNU_SOURCE, and macros.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <arpa/inet.h>
-#include <pthread.h>
+// What the toolchain's Glibc module leaves out: Linux headers it does not import, and macros.
 #include <sched.h>
-#include <signal.h>
+#include <semaphore.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/signalfd.h>
-#include <sys/uio.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
-// Behind _GNU_SOURCE, which the importer's own view of these headers may lack.
+// Constants whose type the importer makes awkward.
+static const int linux_stream_socket = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+static const int linux_accept_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+static const int linux_eventfd_flags = EFD_NONBLOCK | EFD_CLOEXEC;
+static const int linux_splice_move = 1;      // SPLICE_F_MOVE
+static const int linux_splice_nonblock = 2;  // SPLICE_F_NONBLOCK
+static const int linux_splice_more = 4;      // SPLICE_F_MORE
+static const int linux_set_pipe_size = 1031; // F_SETPIPE_SZ
+
+static inline int linux_cpu_count(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int count = 0;
+    for (size_t word = 0; word < sizeof set.__bits / sizeof set.__bits[0]; word++)
+        count += __builtin_popcountl(set.__bits[word]);
+    return count;
+}
+
+static inline int linux_descriptor_limit(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
+static inline int linux_set_descriptor_limit(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }
+
+// Declared by the headers only under _GNU_SOURCE, which would make them differ from what the Glibc module saw.
 extern int accept4(int, struct sockaddr *, socklen_t *, int);
-extern ssize_t splice(int, loff_t *, int, loff_t *, size_t, unsigned int);
 extern int pipe2(int[2], int);
+extern ssize_t splice(int, long *, int, long *, size_t, unsigned int);
+extern int pthread_setname_np(unsigned long, const char *);

@@ -1,2 +1,66 @@
 #pragma once
+// ---- TLS: what Swift cannot import (function-like macros, variadic calls, errno), and nothing that decides anything.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+// Behind _GNU_SOURCE. Unlike strerror it returns a constant, so any thread may call it.
+extern const char *strerrordesc_np(int);
+
+static inline int cossl_last_system_error(void) { return errno; }
+static inline int cossl_is_system_error(unsigned long code) { return ERR_SYSTEM_ERROR(code); }
+
+// Names in RFC 4514 order, with control and non-ASCII characters escaped.
+static const unsigned long cossl_name_format = XN_FLAG_RFC2253;
+
+static const uint64_t cossl_op_no_compression = SSL_OP_NO_COMPRESSION;
+static const uint64_t cossl_op_no_renegotiation = SSL_OP_NO_RENEGOTIATION;
+static const uint64_t cossl_op_no_ticket = SSL_OP_NO_TICKET;
+static const uint64_t cossl_op_cipher_server_preference = SSL_OP_CIPHER_SERVER_PREFERENCE;
+static const uint64_t cossl_op_ignore_unexpected_eof = SSL_OP_IGNORE_UNEXPECTED_EOF;
+
+static inline void cossl_set_mode(SSL_CTX *context, long mode) { SSL_CTX_set_mode(context, mode); }
+static inline void cossl_set_read_ahead(SSL_CTX *context, int on) { SSL_CTX_set_read_ahead(context, on); }
+static inline void cossl_set_session_cache(SSL_CTX *context, long mode) {
+    SSL_CTX_set_session_cache_mode(context, mode);
+}
+static inline int cossl_set_versions(SSL_CTX *context, int lowest, int highest) {
+    return SSL_CTX_set_min_proto_version(context, lowest) && SSL_CTX_set_max_proto_version(context, highest);
+}
+static inline int cossl_set_groups(SSL_CTX *context, const char *list) {
+    return (int)SSL_CTX_set1_groups_list(context, list);
+}
+static inline int cossl_set_signature_algorithms(SSL_CTX *context, const char *list) {
+    return (int)SSL_CTX_set1_sigalgs_list(context, list);
+}
+static inline int cossl_set_ticket_keys(SSL_CTX *context, const void *keys, long length) {
+    return (int)SSL_CTX_set_tlsext_ticket_keys(context, (void *)keys, length);
+}
+static inline long cossl_ticket_keys_length(SSL_CTX *context) {
+    return SSL_CTX_get_tlsext_ticket_keys(context, NULL, 0);
+}
+static inline void cossl_set_server_name_callback(
+    SSL_CTX *context, int (*callback)(SSL *, int *, void *), void *argument) {
+    SSL_CTX_set_tlsext_servername_callback(context, callback);
+    SSL_CTX_set_tlsext_servername_arg(context, argument);
+}
+static inline int cossl_set_server_name(SSL *session, const char *name) {
+    return (int)SSL_set_tlsext_host_name(session, name);
+}
+static inline int cossl_negotiated_group(SSL *session) { return (int)SSL_get_negotiated_group(session); }
+static inline EVP_PKEY *cossl_make_p256_key(void) { return EVP_EC_gen("P-256"); }
+
+// Text of an IPv4 (length 4) or IPv6 (length 16) address; NULL for another length.
+static inline const char *cossl_address_text(const unsigned char *bytes, int length, char *text, unsigned int room) {
+    if (length == 4) return inet_ntop(AF_INET, bytes, text, room);
+    if (length == 16) return inet_ntop(AF_INET6, bytes, text, room);
+    return NULL;
+}
+// ---- end of TLS

@@ -1,0 +1,120 @@
+package import GatewayBytes
+
+extension String: SettingValue {
+    /// Limits of a text are on its length in UTF-8 bytes.
+    package typealias Limits = ClosedRange<Int>
+
+    package static var settingType: String { "text" }
+    package static var placeholder: String { "" }
+    package static func read(_ text: String, bare: NoUnit?) throws(SettingError) -> String { text }
+    package var settingText: String { self }
+    package func isWithin(_ limits: ClosedRange<Int>) -> Bool { limits.contains(utf8.count) }
+    package static func describe(_ limits: ClosedRange<Int>) -> String { describe(length: limits) }
+
+    static func describe(length: ClosedRange<Int>) -> String {
+        if length.upperBound == .max { return "at least \(length.lowerBound) bytes" }
+        return "\(length.lowerBound) to \(length.upperBound) bytes"
+    }
+}
+
+extension Secret: SettingValue {
+    /// Limits of a secret are on its length in bytes; an open end is written `32 ... .max`.
+    package typealias Limits = ClosedRange<Int>
+
+    package static var settingType: String { "secret" }
+    package static var isSecret: Bool { true }
+    package static var placeholder: Secret { Secret("") }
+    package static func read(_ text: String, bare: NoUnit?) throws(SettingError) -> Secret { Secret(text) }
+    package var settingText: String { description }
+    package func isWithin(_ limits: ClosedRange<Int>) -> Bool { limits.contains(count) }
+    package static func describe(_ limits: ClosedRange<Int>) -> String { String.describe(length: limits) }
+}
+
+extension Bool: SettingValue {
+    package static var settingType: String { "`true` or `false`" }
+    package static var placeholder: Bool { false }
+
+    package static func read(_ text: String, bare: NoUnit?) throws(SettingError) -> Bool {
+        switch text.lowercased() {
+        case "true", "1", "yes", "on": return true
+        case "false", "0", "no", "off": return false
+        default: throw SettingError("neither yes nor no; write true or false")
+        }
+    }
+
+    package var settingText: String { self ? "true" : "false" }
+}
+
+extension Int: SettingValue {
+    package typealias Limits = ClosedRange<Int>
+
+    package static var settingType: String { "whole number" }
+    package static var placeholder: Int { 0 }
+
+    package static func read(_ text: String, bare: NoUnit?) throws(SettingError) -> Int {
+        guard let value = Int(text) else { throw SettingError("not a whole number; write digits only") }
+        return value
+    }
+
+    package var settingText: String { String(self) }
+}
+
+extension Double: SettingValue {
+    package typealias Limits = ClosedRange<Double>
+
+    package static var settingType: String { "number" }
+    package static var placeholder: Double { 0 }
+
+    package static func read(_ text: String, bare: NoUnit?) throws(SettingError) -> Double {
+        let isPlain = text.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == 0x2E || $0 == 0x2D }
+        guard isPlain, let value = Double(text), value.isFinite else {
+            throw SettingError("not a number; write digits like 0.5")
+        }
+        return value
+    }
+
+    package var settingText: String {
+        let text = String(self)
+        return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+    }
+}
+
+/// A list is written with commas; spaces around an element and empty elements do not count.
+extension Array: SettingValue where Element: SettingValue {
+    /// Limits of a list are on its number of elements.
+    package typealias Limits = ClosedRange<Int>
+    package typealias BareUnit = Element.BareUnit
+
+    package static var settingType: String { "list of \(Element.settingType), separated by commas" }
+    package static var isSecret: Bool { Element.isSecret }
+    package static var placeholder: [Element] { [] }
+
+    package static func read(_ text: String, bare: Element.BareUnit?) throws(SettingError) -> [Element] {
+        var values: [Element] = []
+        for (index, part) in text.split(separator: ",").map(trimmed).filter({ !$0.isEmpty }).enumerated() {
+            do {
+                values.append(try Element.read(part, bare: bare))
+            } catch {
+                throw SettingError("element \(index + 1) is \(error.message)")
+            }
+        }
+        return values
+    }
+
+    package var settingText: String { map(\.settingText).joined(separator: ",") }
+    package func isWithin(_ limits: ClosedRange<Int>) -> Bool { limits.contains(count) }
+
+    package static func describe(_ limits: ClosedRange<Int>) -> String {
+        "\(limits.lowerBound) to \(limits.upperBound) elements"
+    }
+}
+
+/// `text` without the ASCII white space around it.
+func trimmed(_ text: some StringProtocol) -> String {
+    let bytes = Array(text.utf8)
+    let isSpace = { (byte: UInt8) in byte == 0x20 || (0x09...0x0D).contains(byte) }
+    guard let first = bytes.firstIndex(where: { !isSpace($0) }),
+        let last = bytes.lastIndex(where: { !isSpace($0) })
+    else { return "" }
+    return String(decoding: bytes[first...last], as: UTF8.self)
+}

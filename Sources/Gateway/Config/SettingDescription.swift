@@ -1,0 +1,101 @@
+/// What there is to know about a setting without reading it.
+package struct SettingDescription: Hashable, Sendable {
+    /// The whole name of the environment variable.
+    package let name: String
+    /// Title of the section that reads it first.
+    package let section: String
+    /// A noun, or the choices.
+    package let type: String
+    package var range: String?
+    /// What a number without a unit counts.
+    package var bareUnit: String?
+    package var isRequired = false
+    package var isSecret = false
+    /// The default as an operator would write it; `nil` when there is none.
+    package var defaultValue: String?
+    /// Words for a default that depends on the machine or on another setting.
+    package var defaultPhrase: String?
+    package var example: String?
+    package let documentation: String
+
+    init(
+        name: String, section: String, type: String, range: String? = nil, bareUnit: String? = nil,
+        isRequired: Bool = false, isSecret: Bool = false, defaultValue: String? = nil, defaultPhrase: String? = nil,
+        example: String? = nil, documentation: String
+    ) {
+        self.name = name
+        self.section = section
+        self.type = type
+        self.range = range
+        self.bareUnit = bareUnit
+        self.isRequired = isRequired
+        self.isSecret = isSecret
+        self.defaultValue = defaultValue
+        self.defaultPhrase = defaultPhrase
+        self.example = example
+        self.documentation = documentation
+    }
+}
+
+/// Settings that belong together in the documentation.
+package struct SettingSection: Hashable, Sendable {
+    package let title: String
+    package let documentation: String
+    package internal(set) var settings: [SettingDescription] = []
+}
+
+/// The effective value of a setting and where it came from.
+package struct SettingReport: Hashable, Sendable {
+    package enum Source: Hashable, Sendable, CustomStringConvertible {
+        case byDefault
+        case environment
+        /// The file that `NAME_FILE` names.
+        case file(String)
+        /// Neither set nor with a default.
+        case unset
+
+        package var description: String {
+            switch self {
+            case .byDefault: "default"
+            case .environment: "environment"
+            case .file(let path): "file \(printable(path))"
+            case .unset: "unset"
+            }
+        }
+    }
+
+    package let name: String
+    package let section: String
+    /// `nil` when unset, `<secret>` for a secret; passwords in URLs are left out.
+    package let text: String?
+    package let source: Source
+}
+
+/// At most `limit` characters of `text`, with everything that could move a cursor or start a line written as an escape.
+func printable(_ text: String, limit: Int = 80) -> String {
+    var shown = ""
+    for (index, scalar) in text.unicodeScalars.enumerated() {
+        guard index < limit else { return shown + "…" }
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate:
+            shown += "\\u{\(String(scalar.value, radix: 16))}"
+        default: shown.unicodeScalars.append(scalar)
+        }
+    }
+    return shown
+}
+
+/// `text` with the `user:password@` of every URL in it replaced.
+func withoutCredentials(_ text: String) -> String {
+    var shown = ""
+    var rest = text[...]
+    while let start = rest.firstRange(of: "://")?.upperBound {
+        shown += rest[..<start]
+        rest = rest[start...]
+        let authority = rest.prefix { $0 != "/" && $0 != "," && $0 != " " && $0 != "?" && $0 != "#" }
+        guard let at = authority.lastIndex(of: "@") else { continue }
+        shown += "<secret>"
+        rest = rest[at...]
+    }
+    return shown + rest
+}

@@ -1,0 +1,52 @@
+package import GatewayBytes
+package import GatewayHTTP
+
+/// An error on its way to a client: status, a code for programs, a message a person can act on.
+///
+/// Rendered as `{"error":{"code","message"},"requestId"}` unless the plugin's guide promises another shape.
+package struct GatewayFault: Error, Sendable {
+    package enum Source: Sendable { case client, gateway, upstream }
+
+    package let status: Status
+    /// Stable, upper case with underscores: `TOKEN_EXPIRED`.
+    package let code: String
+    package let message: String
+    package let source: Source
+    /// Sent with the error, such as `Retry-After`.
+    package var fields: HeaderFields
+
+    package init(
+        _ status: Status, _ code: String, _ message: String, source: Source = .client,
+        fields: HeaderFields = HeaderFields()
+    ) {
+        self.status = status
+        self.code = code
+        self.message = message
+        self.source = source
+        self.fields = fields
+    }
+
+    package static func notFound(_ message: String = "Nothing is served at this path.") -> GatewayFault {
+        GatewayFault(.notFound, "NOT_FOUND", message)
+    }
+
+    package static func contentTooLarge(limit: Int) -> GatewayFault {
+        GatewayFault(
+            .contentTooLarge, "CONTENT_TOO_LARGE", "The request body is larger than the \(limit) bytes allowed here.")
+    }
+
+    /// The error as its response.
+    package func response(requestID: RequestID) -> Response {
+        var json = JSONWriter()
+        json.object { json in
+            json.name("error").object { error in
+                error.name("code").string(code)
+                error.name("message").string(message)
+            }
+            json.name("requestId").string(requestID.description)
+        }
+        var fields = fields
+        fields.append(.contentType, "application/json")
+        return Response(status: status, fields: fields, body: .bytes(json.bytes))
+    }
+}

@@ -1,0 +1,55 @@
+/// Answers a request. Runs on the request's loop.
+package typealias Handler = @Sendable (Request) async throws -> Response
+
+/// Stands between the server and handlers: may answer itself, change the request's context, or change the response.
+///
+/// ```
+///      request ──▶ A ──▶ B ──▶ handler
+///     response ◀── A ◀── B ◀──────┘
+/// ```
+package protocol Middleware: Sendable {
+    func handle(_ request: Request, next: Next) async throws -> Response
+}
+
+/// The rest of the chain behind a middleware.
+package struct Next: Sendable {
+    private let chain: Chain
+    private let index: Int
+
+    init(chain: Chain, index: Int) {
+        self.chain = chain
+        self.index = index
+    }
+
+    @inline(__always)
+    package func callAsFunction(_ request: Request) async throws -> Response {
+        guard index < chain.middleware.count else { return try await chain.handler(request) }
+        return try await chain.middleware[index].handle(request, next: Next(chain: chain, index: index + 1))
+    }
+}
+
+/// A handler and the middleware around it, outermost first. Made once per route.
+package final class Chain: Sendable {
+    let middleware: [any Middleware]
+    let handler: Handler
+
+    package init(middleware: [any Middleware], handler: @escaping Handler) {
+        self.middleware = middleware
+        self.handler = handler
+    }
+
+    @inline(__always)
+    package func run(_ request: Request) async throws -> Response {
+        try await Next(chain: self, index: 0)(request)
+    }
+}
+
+/// Which requests a middleware sees. Always written: "whatever comes later" is a trap.
+package enum Scope: Hashable, Sendable {
+    /// Every request of every plugin, also those that find no route.
+    case everyRequest
+    /// The routes of the plugin that registers it.
+    case ownRoutes
+    /// Routes whose path starts with this.
+    case path(String)
+}

@@ -1,0 +1,125 @@
+package import GatewayAuth
+package import GatewayHTTP
+package import GatewayRuntime
+
+/// One request, on its connection's loop.
+///
+/// Its head is read where it arrived, in the loop's receive buffer, until the first suspension; then the server moves
+/// it into storage of the request's own (``detach()``). So everything here may be used at any time while the handler
+/// runs, and a request kept after its response was sent stays readable too.
+package final class Request {
+    package let loop: EventLoop
+    /// Reads the body as it arrives.
+    package let body: RequestBody
+    /// The other end of the TCP connection.
+    package let peer: SocketAddress
+    /// Whether this connection is encrypted here.
+    package let isSecure: Bool
+
+    package private(set) var head: RequestHead
+    private var bytes: UnsafeRawBufferPointer
+    private var owned: UnsafeMutableRawBufferPointer?
+    private var borrowedFrom: UInt64
+
+    /// Names the request in logs, errors and towards upstreams.
+    package var id: RequestID
+    /// Who sent it, once its token was verified.
+    package var principal: Principal?
+    /// What the route's pattern captured, by name.
+    package var captures: [RouteCapture] = []
+    /// Set by the server: the plugin whose route answers.
+    package var plugin: PluginName = "core"
+    /// Set when the path needed normalising; the router and plugins read this one.
+    package var normalisedPath: [UInt8]?
+
+    /// Used by the server. `bytes` must hold the head and stay valid until ``detach()``.
+    package init(
+        loop: EventLoop, peer: SocketAddress, isSecure: Bool, body: RequestBody, id: RequestID
+    ) {
+        self.loop = loop
+        self.peer = peer
+        self.isSecure = isSecure
+        self.body = body
+        self.id = id
+        head = RequestHead()
+        unsafe bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+        borrowedFrom = 0
+    }
+
+    deinit { unsafe owned?.deallocate() }
+
+    // MARK: Storage
+
+    /// Points the request at a head just parsed in the loop's receive buffer. Called by the server, once per request.
+    package func borrow(_ head: RequestHead, _ bytes: UnsafeRawBufferPointer) {
+        unsafe owned?.deallocate()
+        unsafe owned = nil
+        self.head = head
+        unsafe self.bytes = bytes
+        borrowedFrom = loop.receiveGeneration
+    }
+
+    /// Makes the request ready for the next one on its connection. Only if nobody else holds it.
+    package func recycle(id: RequestID) {
+        self.id = id
+        principal = nil
+        captures.removeAll(keepingCapacity: true)
+        plugin = "core"
+        normalisedPath = nil
+    }
+
+    /// Moves the head out of the loop's buffer, before the loop receives again. Does nothing the second time.
+    package func detach() {
+        guard unsafe owned == nil else { return }
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 1)
+        unsafe copy.copyMemory(from: bytes)
+        unsafe owned = copy
+        unsafe bytes = UnsafeRawBufferPointer(start: copy.baseAddress, count: bytes.count)
+    }
+
+    /// The bytes of the head; ranges of ``head`` index into them. Valid until the caller suspends.
+    @inline(__always)
+    package var headBytes: UnsafeRawBufferPointer {
+        // Reading a recycled buffer would show one user another user's token.
+        assert(unsafe owned != nil || borrowedFrom == loop.receiveGeneration, "a request outlived the loop's buffer")
+        return unsafe bytes
+    }
+
+    // MARK: What a plugin reads
+
+    package var method: Method { head.method }
+
+    /// The path as it was sent, percent-encoded, without the query; normalised if it needed that.
+    package var path: String {
+        if let normalisedPath { return String(decoding: normalisedPath, as: UTF8.self) }
+        return unsafe String(decoding: head.path(in: headBytes), as: UTF8.self)
+    }
+
+    /// What follows `?`, still encoded; `nil` without one.
+    package var query: String? { head.queryRange.map(text) }
+
+    /// The first value of a query parameter, percent-decoded.
+    package func query(_ name: String) -> String? { query.flatMap { QueryParameters.first(name, in: $0) } }
+
+    /// The authority the client asked for: `example.com:8443`.
+    package var authority: String { text(head.authorityRange) }
+
+    /// The first value of a header field, or `nil`.
+    package func header(_ name: HeaderName) -> String? {
+        guard let field = unsafe head.find(name, in: headBytes) else { return nil }
+        return text(field.value)
+    }
+
+    /// What the route's pattern captured under `name`, as it was sent.
+    package func capture(_ name: String) -> String? { captures.first { $0.name == name }?.value }
+
+    private func text(_ range: ByteRange) -> String {
+        unsafe String(decoding: range.of(headBytes), as: UTF8.self)
+    }
+}
+
+/// One piece of a path that a route's pattern named.
+package struct RouteCapture: Sendable {
+    package let name: String
+    package let value: String
+}

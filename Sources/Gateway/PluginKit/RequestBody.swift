@@ -1,0 +1,36 @@
+/// The body of a request, read as it arrives; TCP itself slows the sender down while nobody reads.
+package final class RequestBody {
+    private weak var source: (any RequestBodySource)?
+
+    package init(source: any RequestBodySource) { self.source = source }
+
+    /// The next bytes, at most what one receive brought; `nil` at the end.
+    ///
+    /// - Throws: ``GatewayFault`` 400 when the framing is broken, 408 when the sender makes no progress, 413 beyond the
+    ///   route's limit; `CancellationError` when the client left.
+    package func next() async throws -> [UInt8]? {
+        guard let source else { throw CancellationError() }
+        return try await source.nextBodyChunk()
+    }
+
+    /// The whole body, if it is small.
+    ///
+    /// - Throws: 413 when it is larger than `limit` bytes, and what ``next()`` throws.
+    package func collect(limit: Int) async throws -> [UInt8] {
+        var whole: [UInt8] = []
+        while let chunk = try await next() {
+            guard whole.count + chunk.count <= limit else { throw GatewayFault.contentTooLarge(limit: limit) }
+            whole.append(contentsOf: chunk)
+        }
+        return whole
+    }
+
+    /// Declared by Content-Length; `nil` when chunked.
+    package var declaredLength: UInt64? { source?.declaredBodyLength ?? 0 }
+}
+
+/// Where a body's bytes come from: the connection.
+package protocol RequestBodySource: AnyObject {
+    func nextBodyChunk() async throws -> [UInt8]?
+    var declaredBodyLength: UInt64? { get }
+}

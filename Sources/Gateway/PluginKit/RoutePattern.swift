@@ -1,0 +1,64 @@
+/// A path with named parts: `/exact`, `/proxy/segment/{link}`, `/files/{path...}`.
+package struct RoutePattern: Sendable, Hashable, CustomStringConvertible {
+    package enum Segment: Sendable, Hashable {
+        case literal(String)
+        case capture(String)
+        /// Everything that is left, at least one byte; only as the last segment.
+        case rest(String)
+    }
+
+    package let description: String
+    package let segments: [Segment]
+
+    /// `nil` unless it starts with `/`, names are letters, and `{name...}` comes last.
+    package init?(_ text: String) {
+        guard text.hasPrefix("/") else { return nil }
+        var segments: [Segment] = []
+        let parts = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        for (place, part) in parts.enumerated() {
+            guard part.hasPrefix("{"), part.hasSuffix("}") else {
+                guard !part.contains(where: { "{}?#% ".contains($0) }) else { return nil }
+                segments.append(.literal(String(part)))
+                continue
+            }
+            let name = part.dropFirst().dropLast()
+            if name.hasSuffix("...") {
+                guard place == parts.count - 1 else { return nil }
+                segments.append(.rest(String(name.dropLast(3))))
+            } else {
+                segments.append(.capture(String(name)))
+            }
+            guard name.prefix(while: \.isLetter).count >= name.filter(\.isLetter).count, name.contains(where: \.isLetter)
+            else { return nil }
+        }
+        self.segments = segments
+        description = text
+    }
+
+    private init(segments: [Segment], description: String) {
+        self.segments = segments
+        self.description = description
+    }
+
+    /// `/`.
+    package static let root = RoutePattern(segments: [.literal("")], description: "/")
+
+    /// Without captures: a plain path.
+    package var isExact: Bool {
+        segments.allSatisfy { segment in
+            if case .literal = segment { return true }
+            return false
+        }
+    }
+
+    /// What two patterns that match the same paths have in common: captures lose their names.
+    package var shape: String {
+        segments.map { segment in
+            switch segment {
+            case .literal(let text): "/\(text)"
+            case .capture: "/{}"
+            case .rest: "/{...}"
+            }
+        }.joined()
+    }
+}

@@ -1,0 +1,118 @@
+package import GatewayAuth
+package import GatewayRuntime
+package import GatewayWebSocket
+
+/// What a plugin does with one WebSocket: called on the socket's loop, one call at a time.
+///
+/// A handler that never suspends costs an idle socket nothing but its own stored properties.
+package protocol WebSocketHandler: AnyObject {
+    func opened(_ socket: any WebSocket)
+    /// `message` is valid until this returns; copy what must live longer.
+    func received(_ message: WebSocketMessage, on socket: any WebSocket)
+    /// Output that had piled up has left; a handler that stopped writing may go on.
+    func drained(_ socket: any WebSocket)
+    /// Told once, last. 1006 when the connection broke without a close frame.
+    func closed(_ socket: any WebSocket, code: CloseCode, reason: String)
+}
+
+extension WebSocketHandler {
+    package func opened(_ socket: any WebSocket) {}
+    package func drained(_ socket: any WebSocket) {}
+    package func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {}
+}
+
+/// One complete message, in the loop's buffer.
+package struct WebSocketMessage {
+    package enum Kind: Sendable { case text, binary }
+
+    package let kind: Kind
+    private let storage: UnsafeRawBufferPointer
+
+    package init(kind: Kind, borrowing storage: UnsafeRawBufferPointer) {
+        self.kind = kind
+        unsafe self.storage = storage
+    }
+
+    package var count: Int { storage.count }
+    /// The payload in place, valid until ``WebSocketHandler/received(_:on:)`` returns.
+    package var span: RawSpan { @_lifetime(borrow self) get { unsafe storage.bytes } }
+    package func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R { try unsafe body(storage) }
+    /// A copy of the payload.
+    package var bytes: [UInt8] { unsafe Array(storage) }
+    /// A copy as text; valid UTF-8 was checked already for text messages.
+    package var text: String { unsafe String(decoding: storage, as: UTF8.self) }
+}
+
+/// An open WebSocket, on its loop.
+package protocol WebSocket: AnyObject {
+    var loop: EventLoop { get }
+    /// Who opened it, if the route asked for a token.
+    var principal: Principal? { get }
+    var requestID: RequestID { get }
+    /// The negotiated subprotocol.
+    var subprotocol: String? { get }
+    /// Bytes accepted by ``send(_:_:)`` that the peer has not taken.
+    var unsentBytes: Int { get }
+    /// Round trip of the newest answered ping, in nanoseconds; `nil` before the first.
+    var roundTripNanoseconds: UInt64? { get }
+
+    /// Sends one message, or applies the route's ``SlowConsumerPolicy`` when too much is unsent already.
+    ///
+    /// - Returns: Whether it was accepted.
+    @discardableResult
+    func send(_ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer) -> Bool
+    /// Starts the closing handshake.
+    func close(_ code: CloseCode, reason: String)
+    /// Stops and resumes delivery of messages: the peer is slowed down by TCP. Control frames wait too.
+    func pause()
+    func resume()
+}
+
+extension WebSocket {
+    @discardableResult
+    package func send(text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { unsafe send(.text, UnsafeRawBufferPointer($0)) }
+    }
+
+    @discardableResult
+    package func send(binary: [UInt8]) -> Bool { unsafe binary.withUnsafeBytes { unsafe send(.binary, $0) } }
+
+    /// Sends a message back as it came.
+    @discardableResult
+    package func send(_ message: WebSocketMessage) -> Bool {
+        unsafe message.withBytes { unsafe send(message.kind, $0) }
+    }
+}
+
+/// What happens to a socket whose peer reads slower than the plugin writes. Never a silent gap.
+package enum SlowConsumerPolicy: Sendable {
+    /// Close with 1013 once more than `limit` bytes are unsent.
+    case close(limit: Int)
+    /// Drop whole messages beyond `limit`, count them, and tell the peer
+    /// `{"type":"dropped","messages":n}` as soon as there is room again. Control frames are never dropped.
+    case drop(limit: Int)
+}
+
+/// What a route lets its sockets do.
+package struct WebSocketOptions: Sendable {
+    /// Application subprotocols, best first.
+    package var subprotocols: [String] = []
+    /// `nil` takes the server's rule (ALLOWED_ORIGINS).
+    package var origins: OriginPolicy?
+    /// `nil` takes the server's limit (WEBSOCKET_SEND_BUFFER) and closes.
+    package var slowConsumer: SlowConsumerPolicy?
+
+    package init() {}
+}
+
+/// A handler's answer to an upgrade request: what runs on the socket once it is open.
+package struct WebSocketUpgrade {
+    package let options: WebSocketOptions
+    package let makeHandler: (Request) -> any WebSocketHandler
+
+    package init(options: WebSocketOptions, makeHandler: @escaping (Request) -> any WebSocketHandler) {
+        self.options = options
+        self.makeHandler = makeHandler
+    }
+}

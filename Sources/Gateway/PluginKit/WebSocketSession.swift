@@ -1,0 +1,116 @@
+package import GatewayWebSocket
+
+/// A WebSocket as a sequence of messages, for handlers that suspend.
+///
+/// At most ``limit`` messages wait; then the peer is slowed down until the session has caught up.
+package final class WebSocketSession {
+    package struct Message: Sendable {
+        package let kind: WebSocketMessage.Kind
+        package let bytes: [UInt8]
+
+        package var text: String { String(decoding: bytes, as: UTF8.self) }
+    }
+
+    package let socket: any WebSocket
+    /// Most messages that wait for the session to read them.
+    package static let limit = 16
+
+    private var waiting: [Message] = []
+    private var first = 0
+    private var reader: Waiter?
+    private var sender: Waiter?
+    private var isClosed = false
+    private var isPaused = false
+
+    init(socket: any WebSocket) { self.socket = socket }
+
+    /// The next message; `nil` once the socket has closed and all were read.
+    package func next() async -> Message? {
+        while first == waiting.count {
+            if isClosed { return nil }
+            if isPaused {
+                isPaused = false
+                socket.resume()
+                continue
+            }
+            await suspend { reader = $0 }
+        }
+        let message = waiting[first]
+        first += 1
+        if first == waiting.count {
+            waiting.removeAll(keepingCapacity: true)
+            first = 0
+        }
+        return message
+    }
+
+    /// Sends and waits while the peer is slow.
+    ///
+    /// - Throws: `CancellationError` once the socket has closed.
+    package func send(_ text: String) async throws {
+        try await room()
+        socket.send(text: text)
+    }
+
+    package func send(_ bytes: [UInt8]) async throws {
+        try await room()
+        socket.send(binary: bytes)
+    }
+
+    private func room() async throws {
+        while !isClosed, socket.unsentBytes > 0 {
+            await suspend { sender = $0 }
+        }
+        if isClosed { throw CancellationError() }
+    }
+
+    func received(_ message: WebSocketMessage) {
+        waiting.append(Message(kind: message.kind, bytes: message.bytes))
+        if waiting.count - first >= Self.limit, !isPaused {
+            isPaused = true
+            socket.pause()
+        }
+        reader.wake()
+    }
+
+    func drained() {
+        sender.wake()
+    }
+
+    func closed() {
+        isClosed = true
+        reader.wake()
+        sender.wake()
+    }
+}
+
+/// Feeds a ``WebSocketSession`` and runs the plugin's function over it.
+final class SessionHandler: WebSocketHandler {
+    private let run: @Sendable (WebSocketSession) async throws -> Void
+    private var session: WebSocketSession?
+
+    init(run: @escaping @Sendable (WebSocketSession) async throws -> Void) { self.run = run }
+
+    func opened(_ socket: any WebSocket) {
+        let session = WebSocketSession(socket: socket)
+        self.session = session
+        socket.loop.launch { [run] in
+            do {
+                try await run(session)
+                socket.close(.normal, reason: "")
+            } catch is CancellationError {
+                socket.close(.goingAway, reason: "")
+            } catch {
+                socket.close(.internalError, reason: "")
+            }
+        }
+    }
+
+    func received(_ message: WebSocketMessage, on socket: any WebSocket) { session?.received(message) }
+    func drained(_ socket: any WebSocket) { session?.drained() }
+
+    func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {
+        session?.closed()
+        session = nil
+    }
+}

@@ -1,0 +1,283 @@
+import CLinux
+package import GatewayBytes
+
+/// One thread, one epoll, and everything that lives on them: channels, timers, tasks, buffers.
+///
+/// A turn: wait for events; for each, tell its channel and run the jobs that made ready; fire timers; take the inbox;
+/// run jobs; release what was closed. The loop is the executor of its tasks, so code under it is single-threaded
+/// without locks, and a job enqueued from its own thread is a ring push.
+///
+/// Safe: every stored property but `inbox` and the constants is touched by the loop's thread only, once
+/// ``run()`` has begun; before that only by the thread that builds it.
+@safe package final class EventLoop: @unchecked Sendable {
+    /// Position among the loops of the process, from zero.
+    package let index: Int
+    package let limits: RuntimeLimits
+    /// Blocking work goes here.
+    package let workers: WorkerPool
+
+    /// Read once per turn; good to within that turn.
+    package private(set) var now: MonotonicTime
+    /// Received bytes are parsed in place here. Contents live until the loop next reads anything.
+    package let receiveBuffer: UnsafeMutableRawBufferPointer
+    /// Counts the fillings of ``receiveBuffer``; whoever borrows from it compares in debug builds.
+    package private(set) var receiveGeneration: UInt64 = 0
+
+    let poller: Poller
+    private let inbox: Inbox
+    private var inboxDescriptor: WatchedDescriptor
+    private var ring = JobRing(capacity: 256)
+    private var timers: TimerWheel
+    private var due: [(any TimerTarget, UInt32)] = []
+    private var table: [Slot] = []
+    private var retired: [any Channel] = []
+    private var lastGeneration: UInt32 = 0
+    private var cork: (any Corked)?
+    private var deferred: [(any TimerTarget, UInt32)] = []
+    /// Output of whoever named itself by ``corkOutput(of:)`` waits here until control returns to the loop.
+    package var output: OutputBuffer
+    private var stopping = false
+    private let report: @Sendable (RuntimeReport) -> Void
+    private lazy var actor = LoopActor(loop: self)
+
+    private struct Slot {
+        var channel: (any Channel)?
+        var generation: UInt32 = 0
+    }
+
+    /// Builds the loop on the calling thread; ``run()`` binds it to its own.
+    ///
+    /// - Parameter report: Told what an operator should know. Called on the loop.
+    package init(
+        index: Int, limits: RuntimeLimits = RuntimeLimits(), workers: WorkerPool,
+        report: @escaping @Sendable (RuntimeReport) -> Void = { _ in }
+    ) throws(SystemError) {
+        self.index = index
+        self.limits = limits
+        self.workers = workers
+        self.report = report
+        now = .read()
+        timers = TimerWheel(now: now)
+        poller = try Poller.make(capacity: limits.eventsPerTurn)
+        let wake = eventfd(0, linux_eventfd_flags)
+        guard wake >= 0 else { throw SystemError("eventfd") }
+        inboxDescriptor = WatchedDescriptor(owning: wake)
+        inbox = Inbox(wake: wake)
+        output = OutputBuffer(capacity: limits.outputBuffer.bytes)
+        unsafe receiveBuffer = .allocate(byteCount: limits.receiveBuffer.bytes, alignment: 64)
+    }
+
+    deinit { unsafe receiveBuffer.deallocate() }
+
+    /// The loop whose thread is asking, if any.
+    package static var current: EventLoop? { CurrentLoop.get() }
+
+    @inline(__always)
+    package var isCurrent: Bool { CurrentLoop.get() === self }
+
+    /// Runs until ``stop()``. Blocks the calling thread, which becomes the loop's.
+    package func run() {
+        CurrentLoop.set(self)
+        do throws(SystemError) {
+            try inboxDescriptor.watch(.readable, for: inbox, on: self)
+        } catch {
+            report(.cannotStart(loop: index, error))
+            stopping = true
+        }
+        while !stopping { turn() }
+        runJobs(limit: .max)
+        flushCork()
+        inboxDescriptor.close(on: self)
+        retired.removeAll()
+        CurrentLoop.set(nil)
+    }
+
+    /// Ends ``run()`` after the current turn. Any thread.
+    package func stop() { submit { self.stopping = true } }
+
+    private func turn() {
+        let count = poller.wait(timeout: patience)
+        let began = MonotonicTime.read()
+        now = began
+        for position in 0..<count {
+            let event = poller.event(position)
+            deliver(event.readiness, to: event.descriptor, generation: event.generation)
+        }
+        fireTimers()
+        for work in inbox.take() { work.run(on: self) }
+        runDeferred()
+        runJobs(limit: limits.jobsPerTurn)
+        flushCork()
+        if !retired.isEmpty { retired.removeAll(keepingCapacity: true) }
+        watchTurn(began)
+    }
+
+    private var patience: UInt64? {
+        if ring.count > 0 || stopping || !deferred.isEmpty { return 0 }
+        guard let next = timers.nextDue else { return nil }
+        return next.nanoseconds(since: .read())
+    }
+
+    @inline(__always)
+    private func deliver(_ readiness: Readiness, to descriptor: CInt, generation: UInt32) {
+        let slot = table[Int(descriptor)]
+        guard slot.generation == generation, let channel = slot.channel else { return }
+        channel.ready(readiness)
+        // Bounded, so that a task that keeps waking itself cannot keep the others from their events.
+        runJobs(limit: limits.jobsPerEvent)
+        flushCork()
+    }
+
+    private func fireTimers() {
+        timers.collectDue(now: now, into: &due)
+        guard !due.isEmpty else { return }
+        for (target, tag) in due {
+            target.timerFired(tag: tag)
+            runJobs(limit: limits.jobsPerEvent)
+        }
+        flushCork()
+        due.removeAll(keepingCapacity: true)
+    }
+
+    private func runDeferred() {
+        guard !deferred.isEmpty else { return }
+        let batch = deferred
+        deferred.removeAll(keepingCapacity: true)
+        for (target, tag) in batch {
+            target.timerFired(tag: tag)
+            runJobs(limit: limits.jobsPerEvent)
+            flushCork()
+        }
+    }
+
+    private func watchTurn(_ began: MonotonicTime) {
+        let spent = MonotonicTime.read().nanoseconds(since: began)
+        guard spent > limits.slowTurn.wholeNanoseconds else { return }
+        report(.slowTurn(loop: index, milliseconds: Int(spent / 1_000_000)))
+    }
+
+    // MARK: Channels
+
+    func adopt(_ channel: any Channel, descriptor: CInt) -> UInt32 {
+        let place = Int(descriptor)
+        if place >= table.count { table.append(contentsOf: repeatElement(Slot(), count: place + 64 - table.count)) }
+        lastGeneration = lastGeneration == .max ? 1 : lastGeneration + 1
+        table[place] = Slot(channel: channel, generation: lastGeneration)
+        return lastGeneration
+    }
+
+    func abandon(descriptor: CInt, generation: UInt32) {
+        let place = Int(descriptor)
+        guard table[place].generation == generation, let channel = table[place].channel else { return }
+        table[place] = Slot()
+        retired.append(channel)
+    }
+
+    /// The receive buffer is about to be filled again: whatever borrowed from it must have been detached by now.
+    @inline(__always)
+    package func willReceive() { receiveGeneration &+= 1 }
+
+    // MARK: Timers
+
+    package func setTimer(at deadline: MonotonicTime, for target: any TimerTarget, tag: UInt32 = 0) -> TimerToken {
+        timers.set(deadline, target: target, tag: tag)
+    }
+
+    package func cancelTimer(_ token: TimerToken) { timers.cancel(token) }
+
+    /// Calls `target` later in this turn or in the next, once the caller's stack is gone.
+    package func callSoon(_ target: any TimerTarget, tag: UInt32) { deferred.append((target, tag)) }
+
+    /// Timers set and not yet fired.
+    package var timerCount: Int { timers.count }
+
+    // MARK: Output
+
+    /// Names the owner of bytes that wait to be sent until control returns to the loop.
+    ///
+    /// One owner at a time: naming another flushes the first.
+    @inline(__always)
+    package func corkOutput(of owner: any Corked) {
+        if let cork {
+            if cork === owner { return }
+            flushCork()
+        }
+        cork = owner
+    }
+
+    @inline(__always)
+    package func uncork(_ owner: any Corked) {
+        if let cork, cork === owner { self.cork = nil }
+    }
+
+    @inline(__always)
+    private func flushCork() {
+        guard let owner = cork else { return }
+        cork = nil
+        owner.flushCorked()
+    }
+
+    // MARK: Work
+
+    /// Runs `work` on the loop in one of its next turns. Any thread; order of one thread's submissions is kept.
+    package func submit(_ work: @escaping @Sendable () -> Void) { inbox.put(.work(work)) }
+
+    /// Starts `operation` as a task that stays on this loop. Must be called on the loop.
+    ///
+    /// `operation` may capture what lives on the loop: it never leaves its thread.
+    @discardableResult
+    package func launch(_ operation: @escaping () async -> Void) -> Task<Void, Never> {
+        // Safe: the task runs on `actor`, whose executor is this loop, the thread that owns all that was captured.
+        nonisolated(unsafe) let operation = operation
+        return Task(executorPreference: self) { [actor] in unsafe await actor.run(operation) }
+    }
+
+    /// Runs what has become ready, at once: for a channel whose bytes in the loop's buffer must be used before it
+    /// returns. Only from a channel's own callbacks.
+    @inline(__always)
+    package func runReadyJobs() { runJobs(limit: limits.jobsPerEvent) }
+
+    @inline(__always)
+    func runJobs(limit: Int) {
+        var left = limit
+        while left > 0, let job = ring.pop() {
+            unsafe job.runSynchronously(
+                isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+            left -= 1
+        }
+    }
+}
+
+/// Who holds bytes in a loop's shared output buffer.
+package protocol Corked: AnyObject {
+    /// Sends them, or takes them over.
+    func flushCorked()
+}
+
+extension EventLoop: SerialExecutor, TaskExecutor {
+    package func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        if isCurrent { ring.push(job) } else { inbox.put(.job(job)) }
+    }
+
+    package func asUnownedSerialExecutor() -> UnownedSerialExecutor {
+        unsafe UnownedSerialExecutor(ordinary: self)
+    }
+
+    package func asUnownedTaskExecutor() -> UnownedTaskExecutor { unsafe UnownedTaskExecutor(ordinary: self) }
+
+    package func isIsolatingCurrentContext() -> Bool? { isCurrent }
+
+    package func checkIsolated() { precondition(isCurrent, "not on the event loop this belongs to") }
+}
+
+/// The actor that tasks of a loop are isolated to, so that the compiler keeps them on it.
+package actor LoopActor {
+    private nonisolated let loop: EventLoop
+
+    init(loop: EventLoop) { self.loop = loop }
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+
+    func run(_ operation: () async -> Void) async { await operation() }
+}

@@ -1,0 +1,62 @@
+import CLinux
+import Glibc
+
+/// Whole files of bounded size, for settings, keys and state. Blocks: at start-up, or on a worker thread.
+package enum SmallFile {
+    /// The file as text; `nil` when it cannot be read.
+    package static func read(_ path: String) -> String? {
+        (try? bytes(of: path)).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// - Parameter limit: A larger file is refused with `EFBIG`.
+    package static func bytes(of path: String, limit: Int = 1 << 20) throws(SystemError) -> [UInt8] {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SystemError("open") }
+        defer { _ = close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 16384)
+        while true {
+            let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw SystemError("read")
+            }
+            if count == 0 { return bytes }
+            bytes.append(contentsOf: chunk[0..<count])
+            guard bytes.count <= limit else { throw SystemError("read", code: EFBIG) }
+        }
+    }
+
+    /// Replaces the file in one step: readers see the old content or the new, never half.
+    ///
+    /// - Parameter mode: Permissions of the new file, such as 0o600.
+    package static func replace(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o600) throws(SystemError) {
+        let temporary = "\(path).\(getpid()).new"
+        let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode_t(mode))
+        guard descriptor >= 0 else { throw SystemError("open") }
+        do throws(SystemError) {
+            try write(bytes, to: descriptor)
+            guard fsync(descriptor) == 0 else { throw SystemError("fsync") }
+        } catch {
+            _ = close(descriptor)
+            _ = unsafe unlink(temporary)
+            throw error
+        }
+        _ = close(descriptor)
+        guard unsafe rename(temporary, path) == 0 else { throw SystemError("rename") }
+    }
+
+    private static func write(_ bytes: [UInt8], to descriptor: CInt) throws(SystemError) {
+        var written = 0
+        while written < bytes.count {
+            let count = unsafe bytes.withUnsafeBytes { raw in
+                unsafe Glibc.write(descriptor, raw.baseAddress.map { unsafe $0 + written }, raw.count - written)
+            }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw SystemError("write")
+            }
+            written += count
+        }
+    }
+}

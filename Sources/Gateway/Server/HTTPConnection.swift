@@ -1,0 +1,300 @@
+import GatewayBytes
+import GatewayHTTP
+import GatewayRuntime
+import GatewayTransport
+import PluginKit
+
+/// One HTTP/1.1 connection: reads heads, runs the chain, writes responses, in order.
+///
+/// One task serves the connection. It suspends between requests; bytes arrive by ``streamReadable()``, which wakes it
+/// and runs it at once, so that a request that never suspends is parsed, answered and its response sent within one
+/// event, all out of the loop's buffers. What is left over when the task suspends moves into storage of its own: that
+/// is the borrowing rule, and ``settle()`` is the only place where it is applied.
+final class HTTPConnection {
+    let stream: ByteStream
+    let server: LoopServer
+    let router: Router
+    /// Whose request is being answered.
+    private(set) var route: ResolvedRoute
+    /// The peer as the access log writes it.
+    let remote: [UInt8]
+
+    private var parser: RequestParser
+    private var head = RequestHead()
+    var request: Request?
+    private var task: Task<Void, Never>?
+
+    /// New bytes in the loop's buffer, while ``streamReadable()`` runs.
+    var window = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// Bytes that arrived before they were wanted. Bounded: input pauses while nobody waits for it.
+    var leftover: [UInt8] = []
+
+    /// The task, waiting for input or for output to drain.
+    var inputWaiter: Waiter?
+    var outputWaiter: Waiter?
+
+    var phase = Phase.idle
+    var body = BodyState()
+    var reply = ReplyState()
+    var isClosed = false
+    /// The time-out that passed; the next read throws it.
+    var timedOut = false
+    private(set) var sawEndOfInput = false
+
+    enum Phase: UInt8 { case idle, head, handling, upgraded }
+
+    init(stream: ByteStream, server: LoopServer, router: Router) {
+        self.stream = stream
+        self.server = server
+        self.router = router
+        route = router.fallback
+        remote = Array(stream.peer.host.utf8)
+        parser = RequestParser(limits: server.settings.headLimits)
+    }
+
+    var settings: CoreSettings { server.settings }
+
+    // MARK: The task
+
+    private func wake() {
+        if let waiter = inputWaiter.take() {
+            waiter.resume()
+        } else if task == nil {
+            task = stream.loop.launch { [self] in await serve() }
+        }
+    }
+
+    private func serve() async {
+        while await readHead() {
+            guard let request else { break }
+            phase = .handling
+            stream.deadline = .distantFuture
+            let started = MonotonicTime.read()
+            let response = await respond(to: request)
+            if case .webSocket(let upgrade) = response.body {
+                await send(openWebSocket(upgrade, for: request, started: started), to: request, started: started)
+                if phase == .upgraded { return }
+            } else {
+                await send(response, to: request, started: started)
+            }
+            guard await mayContinue() else { break }
+            recycle()
+        }
+        phase = .idle
+        task = nil
+        stream.finish()
+    }
+
+    private func respond(to request: Request) async -> Response {
+        do {
+            route = router.fallback
+            let found = try server.findRoute(of: request, in: router)
+            route = found
+            request.plugin = found.plugin
+            return try await found.chain.run(request)
+        } catch let fault as GatewayFault {
+            return fault.response(requestID: request.id)
+        } catch is CancellationError {
+            reply.mustClose = true
+            return GatewayFault(.serviceUnavailable, "CANCELLED", "The request was cancelled.", source: .gateway)
+                .response(requestID: request.id)
+        } catch {
+            return server.unexpected(error, in: request).response(requestID: request.id)
+        }
+    }
+
+    /// Whether another request may follow on this connection.
+    private func mayContinue() async -> Bool {
+        guard !isClosed, !reply.mustClose, !server.isDraining else { return false }
+        guard await discardBody() else { return false }
+        if stream.unsent > settings.sendBuffer.bytes { await drained(below: settings.sendBuffer.bytes) }
+        return !isClosed
+    }
+
+    private func recycle() {
+        reply = ReplyState()
+        if isKnownUniquelyReferenced(&request) {
+            request?.recycle(id: server.nextRequestID())
+        } else {
+            // Somebody kept it: it stays as it is, in storage of its own.
+            request?.detach()
+            request = nil
+        }
+    }
+
+    /// Waits for the next head and points ``request`` at it; `false` at the end of the connection.
+    private func readHead() async -> Bool {
+        parser.reset()
+        while !isClosed {
+            do throws(RequestError) {
+                if try parseHead() { return true }
+            } catch {
+                refuse(error)
+                return false
+            }
+            let hasPartial = !leftover.isEmpty || !window.isEmpty
+            if sawEndOfInput || (server.isDraining && !hasPartial) { return false }
+            if timedOut {
+                if phase == .head { refuse(.headTimedOut) }
+                return false
+            }
+            waitDeadline(partial: hasPartial)
+            await input()
+        }
+        return false
+    }
+
+    private func waitDeadline(partial: Bool) {
+        if !partial {
+            phase = .idle
+            stream.deadline = stream.loop.now + settings.keepAliveTimeout
+        } else if phase != .head {
+            phase = .head
+            stream.deadline = stream.loop.now + settings.headTimeout
+        }
+    }
+
+    private func parseHead() throws(RequestError) -> Bool {
+        if leftover.isEmpty {
+            guard !window.isEmpty, unsafe try parser.parse(window, into: &head) else { return false }
+            beginRequest().borrow(head, unsafe UnsafeRawBufferPointer(rebasing: window[..<head.length]))
+            unsafe window = UnsafeRawBufferPointer(rebasing: window[head.length...])
+        } else {
+            // Bytes of our own: the array may move, so the request takes a copy at once.
+            let parsed = try parseLeftover()
+            guard parsed else { return false }
+            leftover.removeFirst(head.length)
+        }
+        body = BodyState(framing: head.framing, expectsContinue: head.expectsContinue)
+        return true
+    }
+
+    private func parseLeftover() throws(RequestError) -> Bool {
+        let result: Result<Bool, RequestError> = unsafe leftover.withUnsafeBytes { raw in
+            do throws(RequestError) {
+                guard unsafe try parser.parse(raw, into: &head) else { return .success(false) }
+                let request = beginRequest()
+                request.borrow(head, unsafe UnsafeRawBufferPointer(rebasing: raw[..<head.length]))
+                request.detach()
+                return .success(true)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    private func beginRequest() -> Request {
+        if let request { return request }
+        let fresh = Request(
+            loop: stream.loop, peer: stream.peer, isSecure: stream.isSecure, body: RequestBody(source: self),
+            id: server.nextRequestID())
+        request = fresh
+        return fresh
+    }
+
+    private func refuse(_ error: RequestError) {
+        server.metrics.refusedRequests.increment()
+        reply.mustClose = true
+        let id = server.nextRequestID()
+        let fault = GatewayFault(error.status, "BAD_REQUEST", error.message)
+        writeRefusal(fault.response(requestID: id))
+        server.logRefusal(error, id: id, peer: stream.peer)
+    }
+
+    // MARK: Waiting
+
+    /// Suspends until bytes arrived, or the connection ended, or its deadline passed.
+    func input() async {
+        guard !isClosed else { return }
+        stream.resumeInput()
+        await suspend { inputWaiter = $0 }
+    }
+
+    /// Suspends while more than `limit` bytes wait to be sent.
+    func drained(below limit: Int) async {
+        stream.flush()
+        while !isClosed, stream.unsent > limit {
+            stream.deadline = stream.loop.now + settings.writeTimeout
+            reply.sentAtDeadline = stream.sent
+            await suspend { outputWaiter = $0 }
+        }
+        stream.deadline = .distantFuture
+    }
+
+    /// Moves what the loop's buffer still holds of this connection into storage of its own. Called before control
+    /// returns to the loop, which may then receive for somebody else.
+    private func settle() {
+        if let request, phase == .handling { request.detach() }
+        guard !window.isEmpty else { return }
+        unsafe leftover.append(contentsOf: window)
+        unsafe window = UnsafeRawBufferPointer(start: nil, count: 0)
+    }
+
+    private func resumeEverything() {
+        inputWaiter.wake()
+        outputWaiter.wake()
+    }
+
+    /// Ends the connection when the gateway drains: at once if idle, else after the current response.
+    func drain() {
+        if phase == .idle { wake() }
+    }
+}
+
+extension HTTPConnection: ByteStreamHandler {
+    func streamOpened() {
+        stream.deadline = stream.loop.now + settings.headTimeout
+    }
+
+    func streamReadable() {
+        // Nobody waits: leave the bytes to the kernel, so that the sender is slowed down.
+        guard inputWaiter != nil || task == nil else { return stream.pauseInput() }
+        switch stream.receive(after: leftover) {
+        case .bytes(let total, let count):
+            leftover.removeAll(keepingCapacity: leftover.capacity <= 4096)
+            unsafe window = UnsafeRawBufferPointer(rebasing: stream.loop.receiveBuffer[..<total])
+            body.lastProgress = stream.loop.now
+            server.metrics.bytesReceived.increment(by: count)
+            wake()
+            stream.loop.runReadyJobs()
+            settle()
+        case .wouldBlock: return
+        case .end: inputEnded()
+        case .failed: stream.close()
+        }
+    }
+
+    private func inputEnded() {
+        sawEndOfInput = true
+        stream.pauseInput()
+        wake()
+    }
+
+    /// The peer sent its end, though bytes before it may still wait. Reading on will find it.
+    func streamPeerFinished() {
+        // A client that left must not keep an upstream busy.
+        if phase == .handling, body.isComplete { task?.cancel() }
+    }
+
+    func streamDrained() {
+        outputWaiter.wake()
+    }
+
+    func streamDeadline() {
+        if outputWaiter != nil {
+            if stream.sent > reply.sentAtDeadline { return streamDrained() }
+            server.metrics.writeTimeouts.increment()
+            return stream.abort()
+        }
+        timedOut = true
+        wake()
+    }
+
+    func streamClosed(_ reason: StreamEnd) {
+        isClosed = true
+        task?.cancel()
+        resumeEverything()
+        if phase != .upgraded { server.connectionClosed(self) }
+    }
+}

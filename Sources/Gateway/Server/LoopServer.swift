@@ -1,0 +1,245 @@
+import GatewayAuth
+import GatewayBytes
+import GatewayHTTP
+import GatewayRuntime
+import GatewayTLS
+import GatewayTelemetry
+import GatewayTransport
+import GatewayWebSocket
+import PluginKit
+
+/// What one loop serves with: its connections, its buffers for logs, the generation it works under.
+///
+/// Lives on its loop; everything shared that it points to is immutable or made for several threads.
+final class LoopServer {
+    let loop: EventLoop
+    let metrics: ServerMetrics
+    let log: Logger
+    let accessLog: AccessLogBuffer?
+    let codecs: SharedCodecs
+    let shared: SharedState
+    private(set) var generation: Generation
+    private(set) var isDraining = false
+
+    private var requestIDs: RequestIDGenerator
+    private(set) var dates = DateCache(unixSeconds: WallClock.read().seconds)
+    private var datesAt = MonotonicTime(nanoseconds: 0)
+    private var connections: [ObjectIdentifier: HTTPConnection] = [:]
+    private var sockets: [ObjectIdentifier: WebSocketConnection] = [:]
+    private var listeners: [Listener] = []
+    private var drained: (() -> Void)?
+    private var flushTimer = TimerToken.none
+
+    init(
+        loop: EventLoop, generation: Generation, shared: SharedState, metrics: ServerMetrics, log: Logger,
+        accessLog: AccessLogBuffer?
+    ) {
+        self.loop = loop
+        self.generation = generation
+        self.shared = shared
+        self.metrics = metrics
+        self.log = log
+        self.accessLog = accessLog
+        codecs = SharedCodecs(level: generation.settings.webSocket.compressionLevel)
+        requestIDs = RequestIDGenerator()
+    }
+
+    var settings: CoreSettings { generation.settings }
+
+    func nextRequestID() -> RequestID { requestIDs.next() }
+
+    /// Keeps ``dates`` and ``wallTime`` current: reads the wall clock at most once per turn of the loop.
+    @inline(__always)
+    func updateDate() {
+        guard loop.now != datesAt else { return }
+        datesAt = loop.now
+        let (seconds, nanoseconds) = WallClock.read()
+        wallTime = WallTime(seconds: seconds, nanoseconds: Int(nanoseconds))
+        dates.update(unixSeconds: seconds)
+    }
+
+    private(set) var wallTime = WallTime(seconds: 0)
+
+    // MARK: Accepting
+
+    /// Starts to accept on a socket of this loop's own.
+    func listen(_ descriptor: CInt, entry: EntryPoint, tls: TLSServerContext?) throws(SystemError) {
+        guard let router = generation.routers[entry] else { return }
+        var limits = AcceptLimits()
+        limits.backlog = settings.listen.backlog
+        let listener = Listener(
+            descriptor: descriptor, loop: loop, limits: limits, report: shared.report,
+            mayAccept: { [shared] in shared.connections.hasRoom },
+            accepted: { [unowned self] in accept($0, from: $1, router: router, tls: tls) })
+        try listener.start()
+        listeners.append(listener)
+    }
+
+    private func accept(_ descriptor: CInt, from peer: SocketAddress, router: Router, tls: TLSServerContext?) {
+        shared.connections.enter()
+        metrics.connectionsAccepted.increment()
+        let cipher: TLSSession?
+        do {
+            cipher = try tls.map { try $0.session(on: descriptor) }
+        } catch {
+            log.error("TLS session could not be made", .string("reason", "\(error)"))
+            shared.connections.leave()
+            WatchedDescriptor.discard(descriptor)
+            return
+        }
+        let stream = ByteStream(descriptor: descriptor, peer: peer, loop: loop, cipher: cipher)
+        let connection = HTTPConnection(stream: stream, server: self, router: router)
+        connections[ObjectIdentifier(connection)] = connection
+        stream.deadline = loop.now + settings.headTimeout
+        do throws(SystemError) {
+            try stream.start(connection)
+        } catch {
+            log.warn("connection could not be watched", .string("reason", error.description))
+            stream.close()
+        }
+    }
+
+    // MARK: Connections
+
+    func connectionClosed(_ connection: HTTPConnection) {
+        guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
+        shared.connections.leave()
+        reportDrained()
+    }
+
+    func upgraded(_ connection: HTTPConnection, to socket: WebSocketConnection) {
+        connections[ObjectIdentifier(connection)] = nil
+        sockets[ObjectIdentifier(socket)] = socket
+    }
+
+    func socketClosed(_ socket: WebSocketConnection) {
+        guard sockets.removeValue(forKey: ObjectIdentifier(socket)) != nil else { return }
+        shared.connections.leave()
+        reportDrained()
+    }
+
+    // MARK: Answering
+
+    /// Finds the route of a request, or says why there is none.
+    func findRoute(of request: Request, in router: Router) throws -> ResolvedRoute {
+        let bytes = unsafe request.headBytes
+        let path = unsafe request.head.path(in: bytes)
+        let match: Router.Match
+        if request.head.pathIsPlain {
+            match = unsafe router.match(request, path: path)
+        } else {
+            do throws(PathError) {
+                let normalised = try unsafe PathNormaliser.normalise(path)
+                request.normalisedPath = normalised
+                match = unsafe normalised.withUnsafeBytes { unsafe router.match(request, path: $0) }
+            } catch {
+                throw GatewayFault(.badRequest, "BAD_PATH", error.message)
+            }
+        }
+        switch match {
+        case .route(let route): return route
+        case .nothing: return router.fallback
+        case .upgradeRequired:
+            var fields = HeaderFields()
+            fields.append(.upgrade, "websocket")
+            throw GatewayFault(
+                .upgradeRequired, "UPGRADE_REQUIRED", "This path is a WebSocket; connect with a WebSocket client.",
+                fields: fields)
+        case .methodNotAllowed(let allowed):
+            var fields = HeaderFields()
+            try? fields.append(.allow, checking: allowed)
+            throw GatewayFault(
+                .methodNotAllowed, "METHOD_NOT_ALLOWED", "This path answers \(allowed).", fields: fields)
+        }
+    }
+
+    /// An error no plugin expected: logged in full, told to the client without detail.
+    func unexpected(_ error: any Error, in request: Request) -> GatewayFault {
+        log.error(
+            "request failed", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
+            .request(request.id))
+        return GatewayFault(
+            .internalServerError, "INTERNAL", "The gateway failed to answer; its log knows this request id.",
+            source: .gateway)
+    }
+
+    func logRefusal(_ error: RequestError, id: RequestID, peer: SocketAddress) {
+        log.debug(
+            "request refused", .string("reason", error.message), .int("status", error.status.code),
+            .string("peer", peer.description), .request(id))
+    }
+
+    // MARK: Draining
+
+    /// Stops accepting; ends connections as they become idle and sockets over the jitter; calls `done` when all are gone.
+    func drain(done: @escaping () -> Void) {
+        isDraining = true
+        drained = done
+        for listener in listeners { listener.stop() }
+        listeners.removeAll()
+        for connection in connections.values { connection.drain() }
+        let jitter = settings.operations.closeJitter.wholeNanoseconds
+        for socket in sockets.values {
+            let wait = jitter == 0 ? 0 : UInt64.random(in: 0..<jitter)
+            socket.drain(at: MonotonicTime(nanoseconds: loop.now.nanoseconds + wait))
+        }
+        loop.runReadyJobs()
+        reportDrained()
+    }
+
+    /// Ends what is left, mid-response or not.
+    func cutOff() {
+        for connection in connections.values { connection.stream.abort() }
+        for socket in sockets.values { socket.stream.abort() }
+    }
+
+    private func reportDrained() {
+        guard isDraining, connections.isEmpty, sockets.isEmpty, let done = drained else { return }
+        drained = nil
+        done()
+    }
+
+    var openConnections: Int { connections.count + sockets.count }
+
+    // MARK: Record
+
+    /// Counts and logs a finished exchange. Runs for every request: no text is made here.
+    func record(
+        _ request: Request, of route: ResolvedRoute, remote: [UInt8], status: Status, received: Int, sent: Int,
+        microseconds: Int
+    ) {
+        route.metrics.record(status, microseconds: microseconds)
+        guard let accessLog else { return }
+        updateDate()
+        let record = AccessRecord(
+            status: status.code, received: received, sent: sent, microseconds: microseconds,
+            minorVersion: Int(request.head.minorVersion))
+        let id = request.id.bytes
+        let head = request.head
+        let bytes = unsafe request.headBytes
+        let query = unsafe head.queryRange.map { unsafe LogQuery(redacting: $0.of(bytes)) }
+        let method = unsafe head.methodRange.of(bytes).assumingMemoryBound(to: UInt8.self)
+        let path = unsafe head.path(in: bytes).assumingMemoryBound(to: UInt8.self)
+        unsafe accessLog.record(
+            record, method: method.span, path: path.span, query: query?.span ?? Span(), requestID: id.span,
+            remote: remote.span, route: route.name.span, at: wallTime)
+        if !flushTimer.isSet {
+            flushTimer = loop.setTimer(at: loop.now + .milliseconds(200), for: self, tag: 0)
+        }
+    }
+
+    func logBrokenBody(_ error: any Error, _ request: Request) {
+        log.warn(
+            "response cut short", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
+            .request(request.id))
+    }
+
+    func flushLogs() { accessLog?.flush() }
+}
+
+extension LoopServer: TimerTarget {
+    func timerFired(tag: UInt32) {
+        flushTimer = .none
+        flushLogs()
+    }
+}

@@ -1,0 +1,99 @@
+import GatewayHTTP
+import GatewayTelemetry
+import PluginKit
+
+/// Handles of one plugin's request metrics, made once per plugin.
+struct RouteMetrics: Sendable {
+    /// By status class, 1xx to 5xx.
+    let requests: [Counter]
+    let latency: Histogram
+
+    @inline(__always)
+    func record(_ status: Status, microseconds: Int) {
+        let place = status.code / 100 - 1
+        if place >= 0, place < requests.count { requests[place].increment() }
+        latency.observe(microseconds: microseconds)
+    }
+}
+
+/// The core's own metrics.
+final class ServerMetrics: Sendable {
+    let registry: Metrics
+    let connectionsAccepted: Counter
+    let connectionsOpen: Gauge
+    let refusedRequests: Counter
+    let brokenResponses: Counter
+    let writeTimeouts: Counter
+    let bytesReceived: Counter
+    let handshakeFailures: Counter
+    let slowTurns: Counter
+    let acceptPauses: Counter
+    let authentications: MetricFamily<Counter>
+    let sockets: SocketMetrics
+    private let requests: MetricFamily<Counter>
+    private let latency: MetricFamily<Histogram>
+
+    init(registry: Metrics) throws(MetricError) {
+        self.registry = registry
+        connectionsAccepted = try registry.counter(
+            "gateway_connections_accepted_total", "Client connections accepted.")
+        connectionsOpen = try registry.gauge("gateway_connections_open", "Client connections open now.")
+        refusedRequests = try registry.counter(
+            "gateway_http_refused_requests_total", "Requests whose head was refused, answered and closed.")
+        brokenResponses = try registry.counter(
+            "gateway_http_broken_responses_total", "Responses cut short on purpose because their source failed.")
+        writeTimeouts = try registry.counter(
+            "gateway_http_write_timeouts_total", "Connections reset because their client took nothing for too long.")
+        bytesReceived = try registry.counter("gateway_received_bytes_total", "Bytes received from clients.")
+        handshakeFailures = try registry.counter("gateway_tls_failures_total", "Connections that ended in a TLS error.")
+        slowTurns = try registry.counter(
+            "gateway_slow_turns_total", "Event loop turns that took longer than they may: something blocked.")
+        acceptPauses = try registry.counter(
+            "gateway_accept_pauses_total", "Times accepting rested because no descriptor was free.")
+        authentications = try registry.counters(
+            "gateway_authentications_total", "Checked tokens by outcome.", labels: ["result"])
+        requests = try registry.counters(
+            "gateway_http_requests_total", "Answered requests by plugin and status class.", labels: ["plugin", "status"])
+        latency = try registry.histograms(
+            "gateway_http_request_seconds", "From the end of the request head to the end of the response.",
+            labels: ["plugin"], shape: .latency)
+        sockets = try SocketMetrics(registry: registry)
+    }
+
+    func route(of plugin: PluginName) -> RouteMetrics {
+        RouteMetrics(
+            requests: ["1xx", "2xx", "3xx", "4xx", "5xx"].map { requests.with(plugin.text, $0) },
+            latency: latency.with(plugin.text))
+    }
+}
+
+/// Metrics of WebSockets.
+struct SocketMetrics: Sendable {
+    let opened: Counter
+    let open: Gauge
+    let closed: MetricFamily<Counter>
+    let messagesReceived: Counter
+    let messagesSent: Counter
+    let pingsSent: Counter
+    let pongsReceived: Counter
+    let roundTrip: Histogram
+    let dropped: Counter
+    let largeMessages: Counter
+
+    init(registry: Metrics) throws(MetricError) {
+        opened = try registry.counter("gateway_websocket_opened_total", "WebSockets opened.")
+        open = try registry.gauge("gateway_websocket_open", "WebSockets open now.")
+        closed = try registry.counters(
+            "gateway_websocket_closed_total", "WebSockets closed, by close code.", labels: ["code"])
+        messagesReceived = try registry.counter("gateway_websocket_messages_received_total", "Messages received.")
+        messagesSent = try registry.counter("gateway_websocket_messages_sent_total", "Messages sent.")
+        pingsSent = try registry.counter("gateway_websocket_pings_sent_total", "Heartbeat pings sent.")
+        pongsReceived = try registry.counter("gateway_websocket_pongs_received_total", "Pongs received.")
+        roundTrip = try registry.histogram(
+            "gateway_websocket_round_trip_seconds", "Round trips measured by heartbeat pongs.", shape: .latency)
+        dropped = try registry.counter(
+            "gateway_websocket_messages_dropped_total", "Messages dropped for slow consumers, each told to its peer.")
+        largeMessages = try registry.counter(
+            "gateway_websocket_large_messages_total", "Messages larger than FRAME_WARN_THRESHOLD.")
+    }
+}

@@ -1,0 +1,35 @@
+import GatewayBytes
+import GatewayRuntime
+import GatewayWebSocket
+import Synchronization
+
+/// The few things all loops count together. Everything else is per loop or immutable.
+final class SharedState: Sendable {
+    let connections: ConnectionCount
+    let report: @Sendable (RuntimeReport) -> Void
+    /// Messages of all sockets that are still arriving.
+    let assembly: ByteBudget
+    /// Compression windows of all sockets.
+    let compression: ByteBudget
+
+    init(settings: CoreSettings, report: @escaping @Sendable (RuntimeReport) -> Void) {
+        connections = ConnectionCount(limit: settings.listen.maxConnections)
+        assembly = ByteBudget(limit: settings.webSocket.assemblyBudget)
+        compression = ByteBudget(limit: settings.webSocket.compressionBudget)
+        self.report = report
+    }
+}
+
+/// Client connections of the process, against MAX_CONNECTIONS.
+final class ConnectionCount: Sendable {
+    private let open = Atomic<Int>(0)
+    private let limit: Int
+
+    init(limit: Int) { self.limit = limit }
+
+    var count: Int { open.load(ordering: .relaxed) }
+    var hasRoom: Bool { count < limit }
+
+    func enter() { open.wrappingAdd(1, ordering: .relaxed) }
+    func leave() { open.wrappingSubtract(1, ordering: .relaxed) }
+}

@@ -1,0 +1,76 @@
+package import GatewayBytes
+
+/// The id that a request gets here: 128 random bits, written as 32 hexadecimal digits.
+package struct RequestID: Hashable, Sendable, CustomStringConvertible {
+    package let high: UInt64
+    package let low: UInt64
+
+    package init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// The number of bytes of the written form.
+    package static let length = 32
+
+    package func append(to buffer: inout OutputBuffer) { buffer.append(bytes.span) }
+
+    /// The written form, without an allocation.
+    package var bytes: InlineArray<32, UInt8> {
+        InlineArray { place in
+            let word = place < 16 ? high : low
+            let nibble = UInt8(truncatingIfNeeded: word >> UInt64((15 - place & 15) * 4)) & 0xF
+            return nibble < 10 ? 0x30 + nibble : 0x57 + nibble
+        }
+    }
+
+    package var description: String {
+        let bytes = bytes
+        return String(decoding: bytes.indices.map { bytes[$0] }, as: UTF8.self)
+    }
+
+    /// True if an id that somebody else chose may be taken over: 1 through 128 of `[A-Za-z0-9._-]`.
+    package static func isAcceptable(_ bytes: Span<UInt8>) -> Bool {
+        guard (1...128).contains(bytes.count) else { return false }
+        for index in bytes.indices {
+            switch bytes[index] {
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F: continue
+            default: return false
+            }
+        }
+        return true
+    }
+}
+
+/// Makes request ids, one generator per loop. Unique, not secret: nothing may be granted for knowing one.
+package struct RequestIDGenerator: Sendable {
+    // xoshiro256++ (Blackman and Vigna, 2018): a few cycles per word, and 256 bits of seed keep loops apart.
+    private var state: (UInt64, UInt64, UInt64, UInt64)
+
+    /// Seeded by the system.
+    package init() {
+        var system = SystemRandomNumberGenerator()
+        self.init(seed: (system.next(), system.next(), system.next(), system.next()))
+    }
+
+    /// - Parameter seed: A test's own; not all zero, or every id will be.
+    package init(seed: (UInt64, UInt64, UInt64, UInt64)) { state = seed }
+
+    package mutating func next() -> RequestID { RequestID(high: word(), low: word()) }
+
+    private mutating func word() -> UInt64 {
+        let result = Self.rotate(state.0 &+ state.3, by: 23) &+ state.0
+        let shifted = state.1 << 17
+        state.2 ^= state.0
+        state.3 ^= state.1
+        state.1 ^= state.2
+        state.0 ^= state.3
+        state.2 ^= shifted
+        state.3 = Self.rotate(state.3, by: 45)
+        return result
+    }
+
+    private static func rotate(_ word: UInt64, by count: UInt64) -> UInt64 {
+        word << count | word >> (64 - count)
+    }
+}

@@ -1,0 +1,92 @@
+import GatewayBytes
+package import GatewayHTTP
+package import GatewayRuntime
+package import GatewayTLS
+package import GatewayTelemetry
+
+/// HTTP requests to other servers, each on the caller's loop and out of that loop's own pool.
+///
+/// Streams both ways with back-pressure. Follows no redirect: where one leads is the caller's decision. Retries once,
+/// and only when a reused connection died before it answered an idempotent request (RFC 9112 §9.3.1).
+package final class UpstreamClient: Sendable {
+    // Safe: each element is made, used and read by the loop of its index only.
+    private nonisolated(unsafe) let pools: UnsafeMutablePointer<UpstreamPool?>
+    private let loopCount: Int
+    private let settings: UpstreamSettings
+    private let tls: TLSClientContext
+    private let metrics: UpstreamMetrics
+
+    package init(loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics) {
+        self.loopCount = loopCount
+        self.settings = settings
+        self.tls = tls
+        self.metrics = metrics
+        unsafe pools = .allocate(capacity: loopCount)
+        unsafe pools.initialize(repeating: nil, count: loopCount)
+    }
+
+    deinit {
+        unsafe pools.deinitialize(count: loopCount)
+        unsafe pools.deallocate()
+    }
+
+    /// Sends a request and returns once the head of its response has arrived.
+    ///
+    /// The body is still streaming; read it or discard it, or the connection cannot serve again. Cancelling the task
+    /// closes the connection, so the upstream notices.
+    ///
+    /// - Throws: ``UpstreamError``, or `CancellationError`.
+    package func send(_ request: UpstreamRequest) async throws -> UpstreamResponse {
+        guard let loop = EventLoop.current, loop.index < loopCount else {
+            throw UpstreamError.unsendable("the caller is not on an event loop")
+        }
+        let pool = pool(of: loop)
+        let timeouts = request.timeouts ?? settings.timeouts
+        let origin = UpstreamOrigin(
+            scheme: request.url.scheme, host: request.url.hostName, port: request.url.port,
+            destination: request.destination)
+        var isRetry = false
+        while true {
+            let connection = try await pool.connection(
+                to: origin, address: request.url.address, fresh: isRetry, timeouts: timeouts)
+            do {
+                let (head, bytes) = try await connection.exchange(request, timeouts: timeouts)
+                let body = UpstreamBody(
+                    framing: head.framing, keepAlive: head.keepAlive, connection: connection, idle: timeouts.idle)
+                return UpstreamResponse(head: head, bytes: bytes, body: body, url: request.url)
+            } catch {
+                connection.close()
+                guard case UpstreamError.closedBeforeAnswer = error, connection.isReused, !connection.hasBegunAnswer,
+                    request.isRepeatable, !isRetry
+                else { throw error }
+                isRetry = true
+                metrics.retried.increment()
+            }
+        }
+    }
+
+    private func pool(of loop: EventLoop) -> UpstreamPool {
+        if let pool = unsafe pools[loop.index] { return pool }
+        let pool = UpstreamPool(loop: loop, settings: settings, tls: tls, metrics: metrics)
+        unsafe pools[loop.index] = pool
+        return pool
+    }
+}
+
+/// Counters of the client.
+package struct UpstreamMetrics: Sendable {
+    let opened: Counter
+    let reused: Counter
+    let failed: Counter
+    let retried: Counter
+
+    package init(registry: Metrics) throws(MetricError) {
+        opened = try registry.counter("gateway_upstream_connections_opened_total", "Connections to upstreams opened.")
+        reused = try registry.counter(
+            "gateway_upstream_connections_reused_total", "Requests sent on a connection that was kept alive.")
+        failed = try registry.counter(
+            "gateway_upstream_connections_failed_total", "Connections to upstreams that could not be opened.")
+        retried = try registry.counter(
+            "gateway_upstream_retries_total", "Requests sent again because a kept connection had died.")
+    }
+}

@@ -1,0 +1,89 @@
+import Foundation
+import GatewayBytes
+import GatewayTLS
+
+/// Certificates and keys made by the `openssl` program, once per test process, in a folder of their own.
+///
+/// Made by the same tool operators use, so the PEM files have the shapes that are met in the wild.
+final class Authority: Sendable {
+    static let shared = Result { try Authority() }
+
+    private let folder: String
+
+    func path(_ name: String) -> String { "\(folder)/\(name)" }
+
+    func bytes(_ name: String) throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: URL(fileURLWithPath: path(name))))
+    }
+
+    func certificate(_ name: String) throws -> TLSCertificate {
+        try TLSCertificate.load(chainFile: path("\(name).pem"), keyFile: path("\(name).key"))
+    }
+
+    private init() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gateway-tls-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        self.folder = folder.path
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/bash")
+        process.arguments = ["-euc", Self.script]
+        process.currentDirectoryURL = folder
+        process.standardError = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw Failure(folder: folder.path) }
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+    struct Failure: Error { let folder: String }
+
+    /// `leaf NAME DAYS SUBJECT-ALT-NAME` signs NAME.key with the intermediate and leaves the chain in NAME.pem.
+    private static let script = """
+        ec() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:${2:-P-256} -out $1.key; }
+        rsa() { openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:${2:-2048} -out $1.key; }
+        leaf() {
+          openssl req -new -key $1.key -subj "/CN=$1" -out $1.csr
+          { echo "basicConstraints=CA:FALSE"; echo "extendedKeyUsage=${4:-serverAuth}"
+            [ -z "$3" ] || echo "subjectAltName=$3"; } > $1.ext
+          openssl x509 -req -in $1.csr -CA middle.crt -CAkey middle.key -CAcreateserial -days $2 -extfile $1.ext -out $1.crt
+          cat $1.crt middle.crt > $1.pem
+        }
+        ec root
+        openssl req -x509 -key root.key -subj "/CN=Test root" -days 3650 -out root.pem \\
+          -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign
+        ec middle
+        openssl req -new -key middle.key -subj "/CN=Test intermediate" -out middle.csr
+        printf 'basicConstraints=critical,CA:TRUE\\nkeyUsage=critical,keyCertSign' > middle.ext
+        openssl x509 -req -in middle.csr -CA root.pem -CAkey root.key -CAcreateserial -days 3650 -extfile middle.ext -out middle.crt
+
+        ec site;      leaf site 3650 "DNS:Site.example,DNS:*.site.example,IP:127.0.0.1,IP:::1"
+        rsa siteRSA;  leaf siteRSA 3650 "DNS:site.example"
+        ec other;     leaf other 3650 "DNS:other.example,DNS:exact.site.example"
+        ec curve384 P-384; leaf curve384 3650 "DNS:p384.example"
+        ec expired;   leaf expired -1 "DNS:site.example"
+        ec nameless;  leaf nameless 3650 ""
+        ec mailer;    leaf mailer 3650 "DNS:site.example" emailProtection
+        ec tampered;  leaf tampered 3650 "DNS:site.example"
+        cat site.crt other.crt > unlinked.pem; cp site.key unlinked.key
+        cat site.crt > bare.pem; cp site.key bare.key
+        ec alone
+        openssl req -x509 -key alone.key -subj /CN=alone -addext subjectAltName=DNS:site.example -days 3650 -out alone.pem
+
+        openssl pkcs8 -topk8 -in site.key -passout pass:secret -out encrypted8.key
+        openssl ec -in site.key -aes128 -passout pass:secret -out encryptedEC.key
+        openssl ecparam -name prime256v1 -genkey -out params.key; leaf params 3650 "DNS:site.example"
+        openssl rsa -in siteRSA.key -traditional -out traditional.key
+        cat site.pem site.key > together.pem
+        openssl x509 -in site.crt -outform DER -out binary.pem
+        openssl genpkey -algorithm ED25519 -out ed25519.key; leaf ed25519 3650 "DNS:site.example"
+        ec curve521 P-521; leaf curve521 3650 "DNS:site.example"
+        rsa weak 1024; leaf weak 3650 "DNS:site.example"
+        printf -- '-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n' > badCertificate.pem
+        cat site.crt badCertificate.pem > badSecond.pem
+        printf -- '-----BEGIN PRIVATE KEY-----\\nAAAA\\n-----END PRIVATE KEY-----\\n' > bad.key
+        : > empty.pem
+        echo hello > text.pem
+        """
+}
