@@ -52,7 +52,7 @@ extension HTTPConnection: RequestBodySource {
             if body.isComplete { return nil }
             if sawEndOfInput {
                 reply.mustClose = true
-                throw GatewayFault(.badRequest, "BODY_INCOMPLETE", "The connection ended before the request body did.")
+                throw GatewayFault(.badRequest, "body_incomplete", "The connection ended before the request body did.")
             }
             if timedOut { throw bodyTimeout() }
             inviteBody()
@@ -72,7 +72,7 @@ extension HTTPConnection: RequestBodySource {
 
     private func bodyTimeout() -> GatewayFault {
         reply.mustClose = true
-        return GatewayFault(.requestTimeout, "BODY_TIMEOUT", "The request body made no progress.")
+        return GatewayFault(.requestTimeout, "body_timeout", "The request body made no progress.")
     }
 
     private func inviteBody() {
@@ -111,7 +111,7 @@ extension HTTPConnection: RequestBodySource {
             } catch {
                 reply.mustClose = true
                 let refusal = RequestError.chunk(error)
-                throw GatewayFault(refusal.status, "BAD_CHUNK", error.message)
+                throw GatewayFault(refusal.status, "bad_chunk", error.message)
             }
         }
     }

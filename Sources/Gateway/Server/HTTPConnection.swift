@@ -96,7 +96,7 @@ final class HTTPConnection {
             return fault.response(requestID: request.id)
         } catch is CancellationError {
             reply.mustClose = true
-            return GatewayFault(.serviceUnavailable, "CANCELLED", "The request was cancelled.", source: .gateway)
+            return GatewayFault(.serviceUnavailable, "cancelled", "The request was cancelled.", source: .gateway)
                 .response(requestID: request.id)
         } catch {
             return server.unexpected(error, in: request).response(requestID: request.id)
@@ -197,7 +197,7 @@ final class HTTPConnection {
         server.metrics.refusedRequests.increment()
         reply.mustClose = true
         let id = server.nextRequestID()
-        let fault = GatewayFault(error.status, "BAD_REQUEST", error.message)
+        let fault = GatewayFault(error.status, "bad_request", error.message)
         writeRefusal(fault.response(requestID: id))
         server.logRefusal(error, id: id, peer: stream.peer)
     }

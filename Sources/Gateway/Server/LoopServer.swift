@@ -133,7 +133,7 @@ final class LoopServer {
                 request.normalisedPath = normalised
                 match = unsafe normalised.withUnsafeBytes { unsafe router.match(request, path: $0) }
             } catch {
-                throw GatewayFault(.badRequest, "BAD_PATH", error.message)
+                throw GatewayFault(.badRequest, "bad_path", error.message)
             }
         }
         switch match {
@@ -143,13 +143,13 @@ final class LoopServer {
             var fields = HeaderFields()
             fields.append(.upgrade, "websocket")
             throw GatewayFault(
-                .upgradeRequired, "UPGRADE_REQUIRED", "This path is a WebSocket; connect with a WebSocket client.",
+                .upgradeRequired, "upgrade_required", "This path is a WebSocket; connect with a WebSocket client.",
                 fields: fields)
         case .methodNotAllowed(let allowed):
             var fields = HeaderFields()
             try? fields.append(.allow, checking: allowed)
             throw GatewayFault(
-                .methodNotAllowed, "METHOD_NOT_ALLOWED", "This path answers \(allowed).", fields: fields)
+                .methodNotAllowed, "method_not_allowed", "This path answers \(allowed).", fields: fields)
         }
     }
 
@@ -159,7 +159,7 @@ final class LoopServer {
             "request failed", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
             .request(request.id))
         return GatewayFault(
-            .internalServerError, "INTERNAL", "The gateway failed to answer; its log knows this request id.",
+            .internalServerError, "internal", "The gateway failed to answer; its log knows this request id.",
             source: .gateway)
     }
 
