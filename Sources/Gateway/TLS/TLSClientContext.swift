@@ -108,10 +108,8 @@ package enum TLSVerification: Equatable, Sendable {
         let certificates = try text.certificates(atMost: limits.trustedCertificates)
         let store = unsafe SSL_CTX_get_cert_store(context.pointer)
         LibraryErrors.clear()
-        for place in unsafe certificates.pointers.indices {
-            guard unsafe X509_STORE_add_cert(store, certificates.pointers[place]) == 1 else {
-                throw .library(LibraryErrors.takeReason())
-            }
+        guard unsafe certificates.pointers.allSatisfy({ unsafe X509_STORE_add_cert(store, $0) == 1 }) else {
+            throw .library(LibraryErrors.takeReason())
         }
         // What an operator lists by hand is trusted as it is, even if it is not a root.
         unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_PARTIAL_CHAIN))
