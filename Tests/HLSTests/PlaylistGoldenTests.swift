@@ -104,5 +104,22 @@ struct PlaylistGoldenTests {
         }
     }
 
+    @Test("a playlist with bytes changed at random is rewritten or refused, never worse", arguments: GoldenPlaylist.all)
+    func mutated(_ sample: GoldenPlaylist) throws {
+        let rewriter = try Sample.rewriter()
+        let telling = Array("\"\n\r,=:/?#{}$@[]%\\\0 AZaz09\u{FF}".utf8)
+        var seed: UInt64 = 0x9E37_79B9_7F4A_7C15
+        func random(_ bound: Int) -> Int {
+            seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(seed >> 33) % bound
+        }
+        for _ in 0..<300 {
+            var bytes = sample.input
+            for _ in 0...random(4) { bytes[random(bytes.count)] = telling[random(telling.count)] }
+            guard let rewritten = try? rewriter.rewrite(bytes, link: Sample.readable) else { continue }
+            #expect(rewritten.bytes.count < bytes.count * 10)
+        }
+    }
+
     private func lineCount(_ bytes: [UInt8]) -> Int { bytes.count { $0 == UInt8(ascii: "\n") } }
 }
