@@ -15,7 +15,7 @@ enum HouseRules {
             + file.findings(where: /\bTask\.detached\b/, "a detached task runs on the global pool, off the loops")
     }
 
-    /// The comment may stand on the line itself or anywhere in the comments and attributes directly above.
+    /// The comment may stand on the line itself, in the comments and attributes directly above, or first in the body.
     static func justifiesUnchecked(_ file: SourceFile) -> [Finding] {
         file.findings(where: /@unchecked\s+Sendable/, "@unchecked Sendable without a `// Safe:` that says why")
             .filter { !file.isJustified(line: $0.line) }
@@ -37,15 +37,20 @@ enum HouseRules {
 
     static func isPackagePrivate(_ file: SourceFile) -> [Finding] {
         guard let module = file.module, module != publicModule else { return [] }
-        return file.findings(
-            where: /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:public|open)\s/, "only PluginKit is public; say package")
+        let declaration =
+            #/
+            ^\s*
+            (?: @\w+ (?: \( [^)]* \) )? \s+ )*                          # attributes
+            (?: public|open ) (?: \( set \) )? \s+ [a-z]                 # not `open = …`, nor `public:`
+            /#
+        return file.findings(where: declaration, "only PluginKit is public; say package")
     }
 }
 
 extension SourceFile {
     fileprivate func isJustified(line number: Int) -> Bool {
         var index = number - 1
-        if lines[index].contains("// Safe:") { return true }
+        if lines[index...].prefix(2).contains(where: { $0.contains("// Safe:") }) { return true }
         while index > 0 {
             index -= 1
             let text = lines[index].trimmingPrefix(while: \.isWhitespace)

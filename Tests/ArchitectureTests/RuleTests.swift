@@ -90,12 +90,15 @@ struct RuleTests {
         #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, "let a = 1\n\(type)") == [2])
         #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, "\(type)  // Safe: immutable.").isEmpty)
         #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, "// Safe: immutable.\n@safe\n\(type)").isEmpty)
+        let body = "final class Box: @unchecked Sendable {\n    // Safe: immutable.\n}"
+        #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, body).isEmpty)
         #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, "// Safe: one.\nlet a = 1\n\(type)") == [3])
     }
 
     @Test("a public declaration outside PluginKit")
     func publicDeclaration() {
         #expect(lines(HouseRules.isPackagePrivate, in: Self.http, "@inlinable public func f() {}") == [1])
+        #expect(lines(HouseRules.isPackagePrivate, in: Self.http, "open = 1\npublic(set) var a = 1") == [2])
         let kit = "Sources/Gateway/PluginKit/Sample.swift"
         #expect(lines(HouseRules.isPackagePrivate, in: kit, "public func f() {}").isEmpty)
     }

@@ -8,6 +8,7 @@ let rows: [[String]] = [
     ["GatewayRuntime"],
     ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth"],
     ["GatewayWebSocket"],
+    ["GatewayTransport"],
     ["GatewayUpstream"],
     ["PluginKit"],
     ["GatewayServer"],
