@@ -39,11 +39,12 @@ package struct GatewayFault: Error, Sendable {
     package func response(requestID: RequestID) -> Response {
         var json = JSONWriter()
         json.object { json in
-            json.name("error").object { error in
-                error.name("code").string(code)
-                error.name("message").string(message)
+            json.key("error")
+            json.object { error in
+                error.member("code", code)
+                error.member("message", message)
             }
-            json.name("requestId").string(requestID.description)
+            json.member("requestId", requestID.description)
         }
         var fields = fields
         fields.append(.contentType, "application/json")

@@ -110,6 +110,16 @@ package final class Request {
         return text(field.value)
     }
 
+    /// Every value of a header field, one per line, in order.
+    package func values(of name: HeaderName) -> [String] {
+        var values: [String] = []
+        let bytes = unsafe headBytes
+        unsafe head.fields.forEach(name, in: bytes) { field in
+            values.append(unsafe String(decoding: field.value.of(bytes), as: UTF8.self))
+        }
+        return values
+    }
+
     /// What the route's pattern captured under `name`, as it was sent.
     package func capture(_ name: String) -> String? { captures.first { $0.name == name }?.value }
 

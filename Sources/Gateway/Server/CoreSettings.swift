@@ -140,8 +140,8 @@ package struct WebSocketSettings: Settings {
             exactly: "MAX_FRAME_SIZE", default: .mebibytes(1), in: .kibibytes(1) ... .mebibytes(64), bare: .bytes,
             "Largest frame; a larger one closes the socket with 1009 before it is read.")
         maxMessage = env.optional(
-            exactly: "MAX_MESSAGE_SIZE", default: nil, in: .kibibytes(1) ... .mebibytes(64), bare: .bytes,
-            "Largest message after inflation and over all fragments. MAX_FRAME_SIZE unless set.") ?? maxFrame
+            exactly: "MAX_MESSAGE_SIZE", default: maxFrame, in: .kibibytes(1) ... .mebibytes(64), bare: .bytes,
+            defaultPhrase: "MAX_FRAME_SIZE", "Largest message after inflation and over all fragments.")
         maxFragments = env.optional(
             exactly: "MAX_FRAGMENTS", default: 65536, in: 1...1_000_000,
             "Most fragments of one message; more close the socket with 1008.")
@@ -160,6 +160,32 @@ package struct WebSocketSettings: Settings {
         allowedOrigins = env.optional(
             exactly: "ALLOWED_ORIGINS", default: [],
             "Origins that may open sockets or send cookies, such as https://app.example.com or https://*.example.com. Empty: any origin may open a socket, since a token is needed; cookies only the gateway's own.")
+    }
+}
+
+extension WebSocketSettings {
+    var heartbeat: HeartbeatPolicy {
+        HeartbeatPolicy(interval: pingInterval, patience: pongTimeout, allowedMisses: maxMissedPongs)
+    }
+
+    var messageLimits: MessageLimits {
+        MessageLimits(
+            frame: maxFrame, message: maxMessage, fragments: maxFragments, frameWarning: frameWarnThreshold)
+    }
+
+    var deflate: DeflateSettings {
+        var deflate = DeflateSettings()
+        deflate.isEnabled = isCompressionEnabled
+        deflate.level = compressionLevel
+        deflate.threshold = compressionThreshold.bytes
+        deflate.keepsOwnWindow = keepsContext
+        deflate.keepsPeerWindow = keepsContext
+        deflate.windowBits = maxWindowBits
+        return deflate
+    }
+
+    var origins: OriginPolicy {
+        allowedOrigins.isEmpty ? .any : .allowing(allowedOrigins.compactMap(OriginRule.init))
     }
 }
 

@@ -72,8 +72,8 @@ final class HTTPConnection {
             let started = MonotonicTime.read()
             let response = await respond(to: request)
             if case .webSocket(let upgrade) = response.body {
-                await send(openWebSocket(upgrade, for: request, started: started), to: request, started: started)
-                if phase == .upgraded { return }
+                guard let refusal = open(upgrade, for: request, started: started) else { return }
+                await send(refusal, to: request, started: started)
             } else {
                 await send(response, to: request, started: started)
             }

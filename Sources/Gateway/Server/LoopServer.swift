@@ -18,6 +18,9 @@ final class LoopServer {
     let accessLog: AccessLogBuffer?
     let codecs: SharedCodecs
     let shared: SharedState
+    let messageLimits: MessageLimits
+    let heartbeatPolicy: HeartbeatPolicy
+    let origins: OriginPolicy
     private(set) var generation: Generation
     private(set) var isDraining = false
 
@@ -29,6 +32,7 @@ final class LoopServer {
     private var listeners: [Listener] = []
     private var drained: (() -> Void)?
     private var flushTimer = TimerToken.none
+    private var nextLargeFrameWarning = MonotonicTime(nanoseconds: 0)
 
     init(
         loop: EventLoop, generation: Generation, shared: SharedState, metrics: ServerMetrics, log: Logger,
@@ -40,7 +44,12 @@ final class LoopServer {
         self.metrics = metrics
         self.log = log
         self.accessLog = accessLog
-        codecs = SharedCodecs(level: generation.settings.webSocket.compressionLevel)
+        let settings = generation.settings.webSocket
+        codecs = SharedCodecs(
+            settings: settings.deflate, compressionBudget: shared.compression, assemblyBudget: shared.assembly)
+        messageLimits = settings.messageLimits
+        heartbeatPolicy = settings.heartbeat
+        origins = settings.origins
         requestIDs = RequestIDGenerator()
     }
 
@@ -168,6 +177,22 @@ final class LoopServer {
             "request refused", .string("reason", error.message), .int("status", error.status.code),
             .string("peer", peer.description), .request(id))
     }
+
+    func logSocketClosed(_ socket: WebSocketConnection, code: CloseCode, reason: String) {
+        log.debug(
+            "websocket closed", .int("code", Int(code.rawValue)), .string("reason", reason),
+            .request(socket.requestID))
+    }
+
+    /// Tells of a frame over FRAME_WARN_THRESHOLD, at most once a second for the loop: the counter knows the rest.
+    func warnOfLargeFrame(_ length: Int, id: RequestID) {
+        guard loop.now >= nextLargeFrameWarning else { return }
+        nextLargeFrameWarning = loop.now + .seconds(1)
+        log.warn("large frame", .int("bytes", length), .request(id))
+    }
+
+    /// Unsent bytes above which a socket counts as slow.
+    var sendLimit: Int { settings.webSocket.sendBuffer.bytes }
 
     // MARK: Draining
 

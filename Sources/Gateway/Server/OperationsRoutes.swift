@@ -63,13 +63,14 @@ struct OperationsRoutes {
             let passes = isReady()
             var json = JSONWriter()
             json.object { json in
-                json.name("status").string(passes ? "ready" : "not ready")
-                json.name("accepting").bool(readiness.isReady)
-                json.name("checks").array { list in
+                json.member("status", passes ? "ready" : "not ready")
+                json.member("accepting", readiness.isReady)
+                json.key("checks")
+                json.array { list in
                     for check in checks {
                         list.object { entry in
-                            entry.name("name").string(check.name)
-                            entry.name("plugin").string(check.plugin.text)
+                            entry.member("name", check.name)
+                            entry.member("plugin", check.plugin.text)
                             Self.describe(check.check(), in: &entry)
                         }
                     }
@@ -81,13 +82,13 @@ struct OperationsRoutes {
 
     private static func describe(_ health: Health, in entry: inout JSONWriter) {
         switch health {
-        case .healthy: entry.name("status").string("healthy")
+        case .healthy: entry.member("status", "healthy")
         case .degraded(let reason):
-            entry.name("status").string("degraded")
-            entry.name("reason").string(reason)
+            entry.member("status", "degraded")
+            entry.member("reason", reason)
         case .unhealthy(let reason):
-            entry.name("status").string("unhealthy")
-            entry.name("reason").string(reason)
+            entry.member("status", "unhealthy")
+            entry.member("reason", reason)
         }
     }
 
