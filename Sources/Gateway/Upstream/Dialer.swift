@@ -53,11 +53,12 @@ final class Dialer: TimerTarget {
         startNext()
         // Safe: touched on the loop only; cancellation from another thread comes by submission.
         nonisolated(unsafe) let shared = self
+        let loop = loop
         if !isOver {
             await withTaskCancellationHandler {
                 await suspend { waiter in
-                    self.waiter = waiter
-                    if Task.isCancelled { giveUp(.connectFailed("cancelled")) }
+                    unsafe shared.waiter = waiter
+                    if Task.isCancelled { unsafe shared.giveUp(.connectFailed("cancelled")) }
                 }
             } onCancel: {
                 loop.submit { unsafe shared.giveUp(.connectFailed("cancelled")) }
@@ -97,11 +98,8 @@ final class Dialer: TimerTarget {
             attempts.append(attempt)
             try stream.start(attempt)
             return true
-        } catch let error as SystemError {
-            lastError = .connectFailed(error.reason)
-            return false
         } catch {
-            lastError = .connectFailed("\(error)")
+            lastError = .connectFailed(error.reason)
             return false
         }
     }

@@ -1,6 +1,6 @@
 import GatewayBytes
-package import GatewayHTTP
-package import GatewayRuntime
+import GatewayHTTP
+import GatewayRuntime
 package import GatewayTLS
 package import GatewayTelemetry
 
@@ -8,7 +8,7 @@ package import GatewayTelemetry
 ///
 /// Streams both ways with back-pressure. Follows no redirect: where one leads is the caller's decision. Retries once,
 /// and only when a reused connection died before it answered an idempotent request (RFC 9112 §9.3.1).
-package final class UpstreamClient: Sendable {
+@safe package final class UpstreamClient: Sendable {
     // Safe: each element is made, used and read by the loop of its index only.
     private nonisolated(unsafe) let pools: UnsafeMutablePointer<UpstreamPool?>
     private let loopCount: Int

@@ -4,7 +4,7 @@ import GatewayRuntime
 import GatewayTransport
 
 /// One connection to an upstream: sends a request, reads its response, one exchange at a time.
-final class UpstreamConnection {
+@safe final class UpstreamConnection {
     let stream: ByteStream
     let origin: UpstreamOrigin
     private weak var pool: UpstreamPool?
@@ -15,7 +15,7 @@ final class UpstreamConnection {
     private(set) var hasBegunAnswer = false
 
     private var parser: ResponseParser
-    private var window = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var window = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
     private var leftover: [UInt8] = []
     private var inputWaiter: Waiter?
     private var outputWaiter: Waiter?
@@ -142,7 +142,8 @@ final class UpstreamConnection {
     private func parse(_ head: inout ResponseHead, _ method: Method) throws -> [UInt8]? {
         do throws(ResponseError) {
             if leftover.isEmpty {
-                guard !window.isEmpty, try unsafe parser.parse(window, into: &head, answering: method) else { return nil }
+                guard unsafe !window.isEmpty else { return nil }
+                guard try unsafe parser.parse(window, answering: method, into: &head) else { return nil }
                 let bytes = unsafe Array(window[..<head.length])
                 unsafe window = UnsafeRawBufferPointer(rebasing: window[head.length...])
                 return bytes
@@ -158,7 +159,8 @@ final class UpstreamConnection {
     }
 
     private func parseLeftover(_ head: inout ResponseHead, _ method: Method) throws(ResponseError) -> Bool {
-        try parser.parse(leftover.span, into: &head, answering: method)
+        let bytes = leftover
+        return try parser.parse(bytes.span, answering: method, into: &head)
     }
 
     // MARK: Input
@@ -183,8 +185,8 @@ final class UpstreamConnection {
             defer { leftover.removeFirst(limit) }
             return Array(leftover[..<limit])
         }
-        guard !window.isEmpty else { return nil }
-        let count = min(limit, window.count)
+        guard unsafe !window.isEmpty else { return nil }
+        let count = unsafe min(limit, window.count)
         let bytes = unsafe Array(window[..<count])
         unsafe window = UnsafeRawBufferPointer(rebasing: window[count...])
         return bytes
@@ -193,7 +195,7 @@ final class UpstreamConnection {
     /// Gives back what was taken too much: the beginning of nothing, or of trailing garbage.
     func putBack(_ bytes: ArraySlice<UInt8>) { leftover.insert(contentsOf: bytes, at: 0) }
 
-    var hasBuffered: Bool { !leftover.isEmpty || !window.isEmpty }
+    var hasBuffered: Bool { unsafe !leftover.isEmpty || !window.isEmpty }
 
     private func arrival(_ late: UpstreamError, _ early: UpstreamError?) async throws {
         if let pumpError { throw pumpError }
@@ -249,7 +251,7 @@ extension UpstreamConnection: ByteStreamHandler {
     }
 
     private func settle() {
-        guard !window.isEmpty else { return }
+        guard unsafe !window.isEmpty else { return }
         unsafe leftover.append(contentsOf: window)
         unsafe window = UnsafeRawBufferPointer(start: nil, count: 0)
     }

@@ -1,6 +1,7 @@
 import GatewayHTTP
 import GatewayRuntime
 import GatewayTLS
+import GatewayTelemetry
 import GatewayTransport
 
 /// What connections may be shared between: the same server, reached the same way, under the same rule.
@@ -133,8 +134,8 @@ final class UpstreamPool: TimerTarget {
 
     /// Keeps a connection whose exchange is over.
     func takeBack(_ connection: UpstreamConnection) {
-        guard let entry = origins[connection.origin], entry.idle.count < settings.idleConnections,
-            settings.keepAlive > .zero
+        guard let entry = origins[connection.origin], settings.keepAlive > .zero,
+            entry.idle.count < settings.idleConnections
         else { return connection.close() }
         entry.idle.append((connection, loop.now))
         connection.stream.resumeInput()

@@ -1,3 +1,4 @@
+import GatewayBytes
 package import GatewayHTTP
 import GatewayRuntime
 package import GatewayTransport

@@ -1,4 +1,4 @@
-package import GatewayBytes
+import GatewayBytes
 package import GatewayConfig
 package import GatewayHTTP
 
