@@ -268,13 +268,16 @@ extension TLSSession {
         if !isReady { throw TLSError(libraryCode: LibraryErrors.take()) }
     }
 
-    /// A session OpenSSL will not take is simply not resumed.
+    /// Offers a copy, so that one ticket serves several connections: OpenSSL marks a session as spoilt when a
+    /// connection that used it ends without close_notify. A session it will not take is simply not resumed.
     func offer(_ resumption: TLSResumption) {
-        unsafe SSL_set_session(ssl.pointer, resumption.session.pointer)
+        if let copy = unsafe Handle(SSL_SESSION_dup(resumption.session.pointer), freeing: SSL_SESSION_free) {
+            unsafe SSL_set_session(ssl.pointer, copy.pointer)
+        }
         LibraryErrors.clear()
     }
 
-    /// A copy, because OpenSSL marks the session itself as spoilt when a connection ends without close_notify.
+    /// A copy for the same reason.
     func copyResumption() -> Handle? {
         guard let session = unsafe SSL_get_session(ssl.pointer), unsafe SSL_SESSION_is_resumable(session) == 1 else {
             return nil
