@@ -52,7 +52,7 @@ internal import COpenSSL
     /// The largest plaintext of one record (RFC 8446 §5.1).
     private static let recordLimit = 16 << 10
 
-    private let ssl: Handle
+    let ssl: Handle
     /// The context, kept because OpenSSL calls back into it.
     let owner: AnyObject
     /// Whom a client connected to, normalized; `nil` for a server.
@@ -127,7 +127,8 @@ internal import COpenSSL
         return .bytes(filled)
     }
 
-    /// True if ``read(into:)`` has something to say without the descriptor becoming readable.
+    /// True if ``read(into:)`` has something to say without the descriptor becoming readable; for good once reading has
+    /// ended.
     package var hasPending: Bool {
         if readEnd != nil { return true }
         return unsafe !isReadBlocked && SSL_has_pending(ssl.pointer) == 1
