@@ -24,6 +24,8 @@ final class Authority: Sendable {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gateway-tls-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         self.folder = folder.path
+        // A global is never freed, so the folder goes when the process does.
+        atexit { try? FileManager.default.removeItem(atPath: Authority.shared.get().folder) }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/bash")
         process.arguments = ["-euc", Self.script]
@@ -34,8 +36,6 @@ final class Authority: Sendable {
         process.waitUntilExit()
         guard process.terminationStatus == 0 else { throw Failure(folder: folder.path) }
     }
-
-    deinit { try? FileManager.default.removeItem(atPath: folder) }
 
     struct Failure: Error { let folder: String }
 

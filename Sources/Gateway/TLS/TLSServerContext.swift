@@ -65,7 +65,9 @@ import GatewayBytes
         let issuers = unsafe OPENSSL_sk_new_null()
         defer { unsafe OPENSSL_sk_free(issuers) }
         // The stack only lends them: the call below takes references of its own.
-        unsafe certificate.chain.pointers.dropFirst().forEach { _ = unsafe OPENSSL_sk_push(issuers, UnsafeRawPointer($0)) }
+        unsafe certificate.chain.pointers.dropFirst().forEach { issuer in
+            _ = unsafe OPENSSL_sk_push(issuers, UnsafeRawPointer(issuer))
+        }
         let status = unsafe SSL_CTX_use_cert_and_key(
             context.pointer, certificate.leaf, certificate.privateKey, issuers, 1)
         guard status == 1 else {
