@@ -122,5 +122,9 @@ let package = Package(
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "EchoPlugin"]),
         tests(of: "HLS", on: ["HLSPlugin"], excluding: ["Golden"]),
+
+        // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures
+        .executableTarget(
+            name: "benchload", dependencies: ["CLinux", "CZlib"], path: "Benchmarks/Load", swiftSettings: house),
     ]
 )
