@@ -1,4 +1,4 @@
-package import GatewayBytes
+import GatewayBytes
 package import GatewayHTTP
 
 /// An error on its way to a client: status, a code for programs, a message a person can act on.

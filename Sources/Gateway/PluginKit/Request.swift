@@ -7,7 +7,7 @@ package import GatewayRuntime
 /// Its head is read where it arrived, in the loop's receive buffer, until the first suspension; then the server moves
 /// it into storage of the request's own (``detach()``). So everything here may be used at any time while the handler
 /// runs, and a request kept after its response was sent stays readable too.
-package final class Request {
+@safe package final class Request {
     package let loop: EventLoop
     /// Reads the body as it arrives.
     package let body: RequestBody
@@ -71,7 +71,7 @@ package final class Request {
     /// Moves the head out of the loop's buffer, before the loop receives again. Does nothing the second time.
     package func detach() {
         guard unsafe owned == nil else { return }
-        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 1)
+        let copy = unsafe UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 1)
         unsafe copy.copyMemory(from: bytes)
         unsafe owned = copy
         unsafe bytes = UnsafeRawBufferPointer(start: copy.baseAddress, count: bytes.count)
