@@ -34,6 +34,19 @@ package struct Route: Sendable {
     package let plugin: PluginName
     package let isWebSocket: Bool
     package let handler: Handler
+
+    package init(
+        method: Method?, pattern: RoutePattern, access: Access, entryPoint: EntryPoint, plugin: PluginName,
+        isWebSocket: Bool, handler: @escaping Handler
+    ) {
+        self.method = method
+        self.pattern = pattern
+        self.access = access
+        self.entryPoint = entryPoint
+        self.plugin = plugin
+        self.isWebSocket = isWebSocket
+        self.handler = handler
+    }
 }
 
 /// Work that runs beside requests, from start to drain, on one loop.
@@ -206,14 +219,11 @@ package struct Registrar {
 package struct GatewayContext: Sendable {
     /// Paths on which the guides expect "the" WebSocket: `/` and WEBSOCKET_PATH. The first plugin to claim them has them.
     package let mainSocketPaths: [String]
-    /// Every main address is loopback.
-    package let isLoopbackOnly: Bool
     /// Number of event loops.
     package let loopCount: Int
 
-    package init(mainSocketPaths: [String], isLoopbackOnly: Bool, loopCount: Int) {
+    package init(mainSocketPaths: [String], loopCount: Int) {
         self.mainSocketPaths = mainSocketPaths
-        self.isLoopbackOnly = isLoopbackOnly
         self.loopCount = loopCount
     }
 }

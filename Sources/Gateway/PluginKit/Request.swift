@@ -132,4 +132,9 @@ package import GatewayRuntime
 package struct RouteCapture: Sendable {
     package let name: String
     package let value: String
+
+    package init(name: String, value: String) {
+        self.name = name
+        self.value = value
+    }
 }

@@ -34,7 +34,7 @@ final class AccessControl: Sendable {
     func identify(_ request: Request) async throws -> Principal {
         let credential: Credential?
         do throws(CredentialError) {
-            credential = try credential(of: request)
+            credential = try findCredential(of: request)
         } catch {
             results.with(error.code).increment()
             throw Self.fault(error.status, error.code, error.message)
@@ -69,19 +69,21 @@ final class AccessControl: Sendable {
         return Double(seconds) + Double(nanoseconds) / 1e9
     }
 
-    private func credential(of request: Request) throws(CredentialError) -> Credential? {
+    private func findCredential(of request: Request) throws(CredentialError) -> Credential? {
         var search = CredentialSearch(rules)
         let bytes = unsafe request.headBytes
         let head = request.head
-        if let query = head.queryRange { unsafe search.look(inQuery: Self.span(query.of(bytes))) }
+        if let query = head.queryRange {
+            unsafe search.look(inQuery: query.of(bytes).assumingMemoryBound(to: UInt8.self).span)
+        }
         for field in head.fields {
-            let value = unsafe field.value.of(bytes)
+            let value = unsafe field.value.of(bytes).assumingMemoryBound(to: UInt8.self)
             if unsafe field.isNamed(.authorization, in: bytes) {
-                unsafe search.look(inAuthorization: Self.span(value))
+                unsafe search.look(inAuthorization: value.span)
             } else if head.upgradesToWebSocket, unsafe field.isNamed(.secWebSocketProtocol, in: bytes) {
-                unsafe search.look(inSubprotocols: Self.span(value))
+                unsafe search.look(inSubprotocols: value.span)
             } else if unsafe field.isNamed(.cookie, in: bytes) {
-                unsafe search.look(inCookie: Self.span(value))
+                unsafe search.look(inCookie: value.span)
             }
         }
         let origin = Array((request.header(.origin) ?? "").utf8)
@@ -89,11 +91,6 @@ final class AccessControl: Sendable {
         return try search.result(
             isWebSocket: head.upgradesToWebSocket, isSafeMethod: request.method.isSafe, origin: origin.span,
             ownOrigin: own.span)
-    }
-
-    @unsafe
-    private static func span(_ bytes: UnsafeRawBufferPointer) -> Span<UInt8> {
-        unsafe bytes.assumingMemoryBound(to: UInt8.self).span
     }
 
     static func fault(_ error: TokenError) -> GatewayFault { fault(error.status, error.code, error.message) }

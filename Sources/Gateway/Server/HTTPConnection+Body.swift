@@ -1,5 +1,6 @@
 import GatewayHTTP
 import GatewayRuntime
+import GatewayTransport
 import PluginKit
 
 /// Where the body of the current request stands.
@@ -90,7 +91,7 @@ extension HTTPConnection: RequestBodySource {
             if let chunk { return chunk }
             guard leftover.isEmpty else { return nil }
         }
-        guard !window.isEmpty else { return nil }
+        guard unsafe !window.isEmpty else { return nil }
         let (chunk, used) = try unsafe decode(window)
         unsafe window = UnsafeRawBufferPointer(rebasing: window[used...])
         return chunk

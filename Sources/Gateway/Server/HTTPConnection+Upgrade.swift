@@ -1,5 +1,6 @@
 import GatewayHTTP
 import GatewayRuntime
+import GatewayTransport
 import GatewayWebSocket
 import PluginKit
 
@@ -54,7 +55,7 @@ extension HTTPConnection {
 
     /// Frames that a client sent without waiting for the answer.
     private func takeEarlyBytes() -> [UInt8] {
-        let early = leftover + unsafe Array(window)
+        let early = unsafe leftover + Array(window)
         leftover = []
         unsafe window = UnsafeRawBufferPointer(start: nil, count: 0)
         return early

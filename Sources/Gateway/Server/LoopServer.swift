@@ -24,6 +24,8 @@ final class LoopServer {
     private(set) var generation: Generation
     private(set) var isDraining = false
 
+    /// The query of the line being logged, without its token.
+    private var redacted = OutputBuffer(capacity: 512)
     private var requestIDs: RequestIDGenerator
     private(set) var dates = DateCache(unixSeconds: WallClock.read().seconds)
     private var datesAt = MonotonicTime(nanoseconds: 0)
@@ -49,7 +51,7 @@ final class LoopServer {
             settings: settings.deflate, compressionBudget: shared.compression, assemblyBudget: shared.assembly)
         messageLimits = settings.messageLimits
         heartbeatPolicy = settings.heartbeat
-        origins = settings.origins
+        origins = generation.settings.origins
         requestIDs = RequestIDGenerator()
     }
 
@@ -242,12 +244,18 @@ final class LoopServer {
         let id = request.id.bytes
         let head = request.head
         let bytes = unsafe request.headBytes
-        let query = unsafe head.queryRange.map { unsafe LogQuery(redacting: $0.of(bytes)) }
+        redacted.removeAll()
+        if let query = head.queryRange {
+            unsafe QueryToken.redact(query.of(bytes).assumingMemoryBound(to: UInt8.self).span, into: &redacted)
+        }
         let method = unsafe head.methodRange.of(bytes).assumingMemoryBound(to: UInt8.self)
         let path = unsafe head.path(in: bytes).assumingMemoryBound(to: UInt8.self)
-        unsafe accessLog.record(
-            record, method: method.span, path: path.span, query: query?.span ?? Span(), requestID: id.span,
-            remote: remote.span, route: route.name.span, at: wallTime)
+        unsafe redacted.withUnsafeBytes { query in
+            unsafe accessLog.record(
+                record, method: method.span, path: path.span,
+                query: query.assumingMemoryBound(to: UInt8.self).span, requestID: id.span, remote: remote.span,
+                route: route.name.span, at: wallTime)
+        }
         if !flushTimer.isSet {
             flushTimer = loop.setTimer(at: loop.now + .milliseconds(200), for: self, tag: 0)
         }

@@ -5,7 +5,7 @@ import PluginKit
 
 /// Probes and metrics: the core's own routes.
 struct OperationsRoutes {
-    let readiness: Readiness
+    let readiness: ReadinessSwitch
     let metrics: Metrics
     let metricsToken: Secret?
     let access: AccessControl

@@ -110,8 +110,8 @@ final class WebSocketConnection {
         if kind == .text, principal != nil, let token = unsafe RenewalMessage.token(in: payload) {
             return renew(token)
         }
-        handler?.received(
-            WebSocketMessage(kind: kind == .text ? .text : .binary, borrowing: payload), on: self)
+        let message = unsafe WebSocketMessage(kind: kind == .text ? .text : .binary, borrowing: payload)
+        handler?.received(message, on: self)
     }
 
     private func heardPong(_ payload: UnsafeRawBufferPointer) {
@@ -141,7 +141,8 @@ final class WebSocketConnection {
             switch outcome {
             case .success(let next):
                 if let refusal = current.renewalRefusal(with: next) {
-                    return send(text: RenewalMessage.refused(refusal.code, refusal.message))
+                    send(text: RenewalMessage.refused(refusal.code, refusal.message))
+                    return
                 }
                 principal = next
                 hasWarned = false
