@@ -265,6 +265,14 @@ struct HandshakeTests {
         }
     }
 
+    @Test("a certificate that OpenSSL will not serve stops the start, with its file and the reason")
+    func unservable() throws {
+        let path = fixture.authority.path("sha1.pem")
+        #expect(throws: TLSContextError.certificateRefused(source: path, reason: "ca md too weak")) {
+            try fixture.server("sha1")
+        }
+    }
+
     @Test("contexts are freed with the last session, after a thousand handshakes")
     func lifetimes() throws {
         weak var freed: TLSServerContext?

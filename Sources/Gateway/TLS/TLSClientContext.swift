@@ -3,8 +3,8 @@ import GatewayBytes
 
 /// Whom a TLS client believes.
 package enum TLSVerification: Equatable, Sendable {
-    /// The system's certificates (on Debian /etc/ssl/certs, or where SSL_CERT_FILE and SSL_CERT_DIR point). OpenSSL reads
-    /// an issuer's small file from there at the first handshake that needs it, and keeps it.
+    /// The system's certificates (on Debian /etc/ssl/certs, or where SSL_CERT_FILE and SSL_CERT_DIR point). OpenSSL
+    /// reads an issuer's small file from there at the first handshake that needs it, and keeps it.
     case systemStore
     /// Only the PEM certificates of this file: roots, intermediates or a server's own.
     case file(String)
