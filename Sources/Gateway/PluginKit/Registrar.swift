@@ -54,6 +54,14 @@ package struct BackgroundService: Sendable {
     package let name: String
     package let plugin: PluginName
     package let run: @Sendable (ServiceContext) async throws -> Void
+
+    package init(
+        name: String, plugin: PluginName, run: @escaping @Sendable (ServiceContext) async throws -> Void
+    ) {
+        self.name = name
+        self.plugin = plugin
+        self.run = run
+    }
 }
 
 /// What a background service may use.

@@ -242,6 +242,7 @@ final class LoopServer {
             status: status.code, received: received, sent: sent, microseconds: microseconds,
             minorVersion: Int(request.head.minorVersion))
         let id = request.id.bytes
+        let name = route.name
         let head = request.head
         let bytes = unsafe request.headBytes
         redacted.removeAll()
@@ -254,7 +255,7 @@ final class LoopServer {
             unsafe accessLog.record(
                 record, method: method.span, path: path.span,
                 query: query.assumingMemoryBound(to: UInt8.self).span, requestID: id.span, remote: remote.span,
-                route: route.name.span, at: wallTime)
+                route: name.span, at: wallTime)
         }
         if !flushTimer.isSet {
             flushTimer = loop.setTimer(at: loop.now + .milliseconds(200), for: self, tag: 0)

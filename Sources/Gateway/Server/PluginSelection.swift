@@ -46,7 +46,7 @@ package enum PluginSelection {
     }
 
     private static func unknown(_ name: String, among compiled: [any Plugin.Type]) -> String {
-        let known = compiled.map(\.name.text)
+        let known = compiled.map { type in type.name.text }
         if let nearest = nearestName(to: name, among: known) {
             return "PLUGINS names \(name), which does not exist; did you mean \(nearest)?"
         }

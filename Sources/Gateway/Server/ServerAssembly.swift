@@ -3,7 +3,7 @@ import GatewayBytes
 import GatewayConfig
 import GatewayHTTP
 import GatewayRuntime
-import GatewayTLS
+package import GatewayTLS
 package import GatewayTelemetry
 import GatewayUpstream
 import PluginKit
@@ -116,8 +116,7 @@ package struct ServerAssembly {
             if let certificate {
                 certificates.append(
                     try TLSCertificate.load(
-                        chainPEM: certificate.certificatePEM, keyPEM: certificate.privateKeyPEM,
-                        source: "the development certificate"))
+                        chainPEM: certificate.certificatePEM, keyPEM: certificate.privateKeyPEM))
             }
             for (chain, key) in zip(settings.certificates, settings.keys) {
                 certificates.append(try TLSCertificate.load(chainFile: chain, keyFile: key))

@@ -24,13 +24,13 @@ final class SharedState: Sendable {
     var samples: [MetricSample] {
         [
             MetricSample(
-                name: "gateway_connections_open", help: "Client connections open now.", kind: .gauge, labels: [],
+                "gateway_connections_open", "Client connections open now.", kind: .gauge, labels: [],
                 value: Double(connections.count)),
             MetricSample(
-                name: "gateway_websocket_assembly_bytes", help: "Memory of messages still arriving.", kind: .gauge,
+                "gateway_websocket_assembly_bytes", "Memory of messages still arriving.", kind: .gauge,
                 labels: [], value: Double(assembly.inUse.bytes)),
             MetricSample(
-                name: "gateway_websocket_compression_bytes", help: "Memory of compression windows.", kind: .gauge,
+                "gateway_websocket_compression_bytes", "Memory of compression windows.", kind: .gauge,
                 labels: [], value: Double(compression.inUse.bytes)),
         ]
     }

@@ -21,7 +21,7 @@ struct TokenService {
         } catch {
             throw StartError("SUPABASE_JWT_SECRET: \(error.message)")
         }
-        authenticator = Authenticator(policy: auth.policy, keys: KeySet(fixed: fixed), limits: auth.limits)
+        authenticator = Authenticator(policy: auth.policy, keys: KeySet(fixed: fixed), limits: Authenticator.Limits(remembered: auth.cacheSize))
         guard !auth.keySources.isEmpty else {
             store = nil
             service = nil
@@ -30,7 +30,7 @@ struct TokenService {
         let path = "\(settings.operations.stateDirectory)/\(AuthSettings.savedKeysName)"
         let store = JWKSStore(
             candidates: auth.keySources, issuer: auth.issuer, fixed: fixed, authenticator: authenticator,
-            limits: auth.schedule, saved: try? SmallFile.bytes(of: path),
+            limits: auth.scheduleLimits, saved: try? SmallFile.bytes(of: path),
             world: Self.world(upstream, savingTo: path, log))
         self.store = store
         service = BackgroundService(name: "issuer keys", plugin: "core") { context in
