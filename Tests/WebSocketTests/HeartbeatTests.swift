@@ -79,9 +79,9 @@ struct CloseHandshakeTests {
     func peerCloses() {
         var state = CloseHandshake.open
         #expect(state.mayRead && state.mayWrite && state.transport(.server) == .keep)
-        #expect(state.receive())
+        #expect(state.receive() == true)
         #expect(!state.mayRead && state.transport(.server) == .keep)
-        #expect(state.send())
+        #expect(state.send() == true)
         #expect(state.isComplete && !state.mayWrite)
         #expect(state.transport(.server) == .close && state.transport(.client) == .awaitPeer)
     }
@@ -89,19 +89,22 @@ struct CloseHandshakeTests {
     @Test("who closes first reads on until the answer, and needs no answer of its own")
     func thisEndCloses() {
         var state = CloseHandshake.open
-        #expect(state.send())
+        #expect(state.send() == true)
         #expect(state == .sent && state.mayRead && !state.mayWrite)
-        #expect(!state.send())
-        #expect(!state.receive())
+        #expect(state.send() == false)
+        #expect(state.receive() == false)
         #expect(state.isComplete)
     }
 
     @Test("nothing is sent or answered twice")
     func twice() {
         var state = CloseHandshake.both
-        #expect(!state.send() && !state.receive() && state == .both)
+        #expect(state.send() == false)
+        #expect(state.receive() == false)
+        #expect(state == .both)
         state = .received
-        #expect(!state.receive() && state == .received)
+        #expect(state.receive() == false)
+        #expect(state == .received)
     }
 }
 
@@ -157,7 +160,7 @@ struct FrameWriterTests {
             .normal, .goingAway, .protocolError, .unsupportedData, .invalidPayload, .policyViolation, .messageTooBig,
             .internalError, .serviceRestart, .tryAgainLater, .badGateway, .tokenExpired,
         ]
-        #expect(codes.allSatisfy(\.isAllowedOnWire))
+        #expect(codes.allSatisfy { $0.isAllowedOnWire } == true)
         #expect(codes.map(\.rawValue) == [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 1014, 4401])
     }
 }

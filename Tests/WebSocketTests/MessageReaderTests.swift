@@ -1,4 +1,5 @@
 import GatewayBytes
+import GatewayCompression
 import GatewayWebSocket
 import Testing
 

@@ -85,7 +85,7 @@ struct NegotiationTests {
     ]
 
     @Test("an offer is answered or declined", arguments: answers)
-    func answers(_ offer: String, _ allowed: (Bool, Bool, Int), _ answer: String?) throws {
+    func answered(_ offer: String, _ allowed: (Bool, Bool, Int), _ answer: String?) throws {
         let codecs = makeCodecs(deflateSettings(own: allowed.0, peer: allowed.1, bits: allowed.2))
         let context = codecs.negotiate(try ExtensionOffer.parse([offer]))
         #expect(context?.parameters.answer == answer)

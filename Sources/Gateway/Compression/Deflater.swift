@@ -14,7 +14,7 @@ package import GatewayBytes
     }
 
     /// The four bytes that end a sync flush, and that RFC 7692 §7.2.1 leaves off the wire.
-    package static let syncTail: StaticString = "\u{0}\u{0}\u{FF}\u{FF}"
+    package static let syncTail: [UInt8] = [0x00, 0x00, 0xFF, 0xFF]
     static let syncTailSize = 4
 
     // Why a pointer: zlib remembers the address of its z_stream and refuses one that has moved.

@@ -13,7 +13,7 @@ final class Assembly {
     private(set) var frame: FrameHead?
     private(set) var received = 0
     /// The payload of a control frame, which may come between the frames of a message.
-    private(set) var control: OutputBuffer?
+    private var control: OutputBuffer?
 
     /// The message in progress.
     private(set) var kind: MessageKind?
@@ -99,6 +99,11 @@ final class Assembly {
     func endFrame() {
         frame = nil
         received = 0
+    }
+
+    /// The payload of the control frame that is complete now, until ``dropControl()``.
+    var controlBytes: UnsafeMutableRawBufferPointer {
+        unsafe control?.borrowed() ?? UnsafeMutableRawBufferPointer(start: nil, count: 0)
     }
 
     func dropControl() { control = nil }
@@ -195,6 +200,9 @@ final class Assembly {
 }
 
 extension OutputBuffer {
+    /// ``mutableBytes`` for an optional buffer in a class, which can be changed but not borrowed through its optional.
+    mutating func borrowed() -> UnsafeMutableRawBufferPointer { unsafe mutableBytes }
+
     /// The unconsumed bytes, for as long as the buffer is neither changed nor freed.
     var mutableBytes: UnsafeMutableRawBufferPointer {
         unsafe withUnsafeBytes { unsafe UnsafeMutableRawBufferPointer(mutating: $0) }

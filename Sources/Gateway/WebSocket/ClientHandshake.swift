@@ -44,6 +44,11 @@ package struct ClientHandshake: Sendable {
         package var subprotocol: String?
         /// For ``SharedCodecs/accept(answer:to:)``.
         package var extensions: [ExtensionOffer]
+
+        package init(subprotocol: String? = nil, extensions: [ExtensionOffer] = []) {
+            self.subprotocol = subprotocol
+            self.extensions = extensions
+        }
     }
 
     package func check(_ answer: Answer) throws(HandshakeError) -> Agreement {

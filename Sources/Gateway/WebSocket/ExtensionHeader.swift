@@ -4,13 +4,23 @@ package struct ExtensionOffer: Equatable, Sendable {
         package var name: String
         /// `nil` when the parameter stands alone.
         package var value: String?
+
+        package init(name: String, value: String?) {
+            self.name = name
+            self.value = value
+        }
     }
 
     package var name: String
-    package var parameters: [Parameter] = []
+    package var parameters: [Parameter]
+
+    package init(name: String, parameters: [Parameter] = []) {
+        self.name = name
+        self.parameters = parameters
+    }
 
     /// The header does not follow the grammar, or names more than ``Bound`` allows. The handshake must fail.
-    package struct Malformed: Error, Equatable, Sendable {}
+    package struct Malformed: Error, Equatable, Sendable { package init() {} }
 
     private enum Bound {
         static let offers = 16

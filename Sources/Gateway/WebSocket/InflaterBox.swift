@@ -64,8 +64,10 @@ final class InflaterBox {
         into output: inout OutputBuffer, limit: Int, text: inout UTF8Validator?,
         reserve: (_ more: Int, _ output: borrowing OutputBuffer) throws(ProtocolViolation) -> Void
     ) throws(ProtocolViolation) {
-        let tail = unsafe UnsafeRawBufferPointer(start: Deflater.syncTail.utf8Start, count: 4)
-        try unsafe inflate(tail, into: &output, limit: limit, text: &text, reserve: reserve)
+        let tail = Deflater.syncTail
+        try unsafe tail.span.withUnsafeBytes { bytes throws(ProtocolViolation) in
+            try unsafe inflate(bytes, into: &output, limit: limit, text: &text, reserve: reserve)
+        }
         guard inflater.isAtBlockBoundary else { throw .invalidCompression }
         if let text, !text.isComplete { throw .invalidText }
     }

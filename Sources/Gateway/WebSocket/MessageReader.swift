@@ -236,9 +236,8 @@ package struct MessageReader: ~Copyable {
         guard assembly.missing == 0 else { return .needMore }
         assembly.endFrame()
         if head.opcode.isControl {
-            let payload = unsafe assembly.control?.mutableBytes ?? UnsafeMutableRawBufferPointer(start: nil, count: 0)
             state = .deliveredControl
-            return try unsafe controlEvent(head.opcode, payload)
+            return try unsafe controlEvent(head.opcode, assembly.controlBytes)
         }
         return head.isFinal ? try finish(assembly, codecs) : nil
     }
