@@ -110,7 +110,8 @@ struct CloseHandshakeTests {
 
 @Suite("Frames on their way out")
 struct FrameWriterTests {
-    @Test("a frame is read back as it was written, bare and masked", arguments: [0, 1, 125, 126, 65_535, 65_536, 200_000])
+    @Test(
+        "a frame is read back as it was written, bare and masked", arguments: [0, 1, 125, 126, 65_535, 65_536, 200_000])
     func roundTrip(_ size: Int) {
         let payload = noise(size)
         var bare = OutputBuffer()
@@ -133,7 +134,8 @@ struct FrameWriterTests {
         FrameWriter.appendClose(.tokenExpired, reason: "token expired", to: &output)
         #expect(
             Peer(role: .client).receive(output.array) == [
-                .ping([1, 2]), .pong([]), .message(.text, Array("ab".utf8)), .close(.tokenExpired, Array("token expired".utf8)),
+                .ping([1, 2]), .pong([]), .message(.text, Array("ab".utf8)),
+                .close(.tokenExpired, Array("token expired".utf8)),
             ])
     }
 
@@ -142,7 +144,9 @@ struct FrameWriterTests {
         var output = OutputBuffer()
         FrameWriter.appendClose(nil, reason: "ignored", to: &output)
         #expect(output.array == [0x88, 0x00])
-        for reason in [String(repeating: "x", count: 200), String(repeating: "é", count: 100), String(repeating: "😀", count: 50)] {
+        for reason in [
+            String(repeating: "x", count: 200), String(repeating: "é", count: 100), String(repeating: "😀", count: 50),
+        ] {
             var output = OutputBuffer()
             FrameWriter.appendClose(.goingAway, reason: reason, to: &output)
             guard case .close(.goingAway, let cut)? = Peer(role: .client).receive(output.array).first else {
