@@ -67,17 +67,10 @@ struct DeflateTests {
         let compressed = try compressedZeros(64 << 20)
         #expect(compressed.count < 70_000)
         var inflater = try Inflater.make()
-        var output = OutputBuffer()
-        var failure: CompressionError?
-        unsafe compressed.withUnsafeBytes { bytes in
-            var rest = unsafe bytes
-            do throws(CompressionError) {
-                _ = try unsafe inflater.inflate(&rest, into: &output, limit: limit)
-            } catch { failure = error }
-        }
-        #expect(failure == .tooLarge(limit: limit))
-        #expect(output.count == limit)
-        #expect(output.capacity <= max(4096, 4 * limit))
+        let result = Inflation(compressed, with: &inflater, limit: limit)
+        #expect(result.failure == .tooLarge(limit: limit))
+        #expect(result.output == [UInt8](repeating: 0, count: limit))
+        #expect(result.capacity <= max(4096, 4 * limit))
     }
 
     @Test("a message of exactly the limit passes", arguments: [1, 258, 300, 65_536])
@@ -86,12 +79,9 @@ struct DeflateTests {
         let message = [UInt8](repeating: 0x41, count: size)
         let compressed = try deflateMessage(message, with: &deflater) + [0, 0, 0xFF, 0xFF]
         var inflater = try Inflater.make()
-        var output = OutputBuffer()
-        try unsafe compressed.withUnsafeBytes { bytes in
-            var rest = unsafe bytes
-            #expect(try unsafe inflater.inflate(&rest, into: &output, limit: size) == .needsInput)
-        }
-        #expect(output.array == message)
+        let result = Inflation(compressed, with: &inflater, limit: size)
+        #expect(result.progress == .needsInput)
+        #expect(result.output == message)
     }
 
     @Test("data that is not deflate is refused")
@@ -154,18 +144,14 @@ struct GzipTests {
             let piece = Array(message[start..<min(start + 7000, message.count)])
             try unsafe piece.withUnsafeBytes { try unsafe deflater.compress($0, flush: .none, into: &packed) }
         }
-        try deflater.compress(UnsafeRawBufferPointer(start: nil, count: 0), flush: .finish, into: &packed)
+        unsafe try deflater.compress(UnsafeRawBufferPointer(start: nil, count: 0), flush: .finish, into: &packed)
         #expect(packed.array.prefix(3) == [0x1F, 0x8B, 0x08])
 
         var inflater = try Inflater.make(format: .gzip)
-        var output = OutputBuffer()
-        let withRest = packed.array + [1, 2, 3]
-        try unsafe withRest.withUnsafeBytes { bytes in
-            var rest = unsafe bytes
-            #expect(try unsafe inflater.inflate(&rest, into: &output, limit: 1 << 20) == .ended)
-            #expect(rest.count == 3)
-        }
-        #expect(output.array == message)
+        let result = Inflation(packed.array + [1, 2, 3], with: &inflater, limit: 1 << 20)
+        #expect(result.progress == .ended)
+        #expect(result.rest == 3)
+        #expect(result.output == message)
     }
 
     @Test("a damaged checksum is refused")
@@ -177,14 +163,7 @@ struct GzipTests {
         var bytes = packed.array
         bytes[bytes.count - 6] ^= 1
         var inflater = try Inflater.make(format: .gzip)
-        var output = OutputBuffer()
-        var failure: CompressionError?
-        unsafe bytes.withUnsafeBytes { bytes in
-            var rest = unsafe bytes
-            do throws(CompressionError) {
-                _ = try unsafe inflater.inflate(&rest, into: &output, limit: 1 << 20)
-            } catch { failure = error }
-        }
-        #expect(failure == .invalidData)
+        let result = Inflation(bytes, with: &inflater, limit: 1 << 20)
+        #expect(result.failure == .invalidData)
     }
 }

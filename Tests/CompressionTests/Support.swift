@@ -54,3 +54,28 @@ func deflateMessage(_ message: [UInt8], with deflater: inout Deflater) throws ->
     try unsafe message.withUnsafeBytes { try unsafe deflater.compressMessage($0, into: &output) }
     return output.array
 }
+
+/// What became of inflating `bytes` in one call.
+struct Inflation {
+    var output: [UInt8] = []
+    var capacity = 0
+    var progress: Inflater.Progress?
+    var failure: CompressionError?
+    /// Input that was not used.
+    var rest = 0
+
+    init(_ bytes: [UInt8], with inflater: inout Inflater, limit: Int) {
+        var buffer = OutputBuffer()
+        unsafe bytes.withUnsafeBytes { raw in
+            var input = unsafe raw
+            do throws(CompressionError) {
+                progress = try unsafe inflater.inflate(&input, into: &buffer, limit: limit)
+            } catch {
+                failure = error
+            }
+            rest = input.count
+        }
+        output = buffer.array
+        capacity = buffer.capacity
+    }
+}

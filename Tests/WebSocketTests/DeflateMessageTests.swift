@@ -59,9 +59,11 @@ func fragmented(_ payload: [UInt8], opcode: UInt8 = 1, size: Int, interrupt: [UI
     repeat {
         let end = min(start + size, payload.count)
         let isFirst = start == 0
-        stream += Frame(
-            isFirst ? opcode : 0, Array(payload[start..<end]), fin: end == payload.count, reserved: isFirst ? 0x40 : 0
-        ).bytes
+        stream +=
+            Frame(
+                isFirst ? opcode : 0, Array(payload[start..<end]), fin: end == payload.count,
+                reserved: isFirst ? 0x40 : 0
+            ).bytes
         if end < payload.count { stream += interrupt }
         start = end
     } while start < payload.count
@@ -139,24 +141,28 @@ struct DeflateMessageTests {
         arguments: [1, 2, 3, 7, 64, 1000], [true, false])
     func fragments(size: Int, keeps: Bool) throws {
         let pair = try Pair(server: deflateSettings(peer: keeps), client: deflateSettings(own: keeps))
+        var deflater = try Deflater.make(level: 6)
         for message in [prose(500), prose(500), [], Array("Hello".utf8)] {
-            let stream = fragmented(try payload(of: pair.fromClient(.text, message)), size: size, interrupt: Frame.ping([1]))
-            for piece in [stream.count, 1, 5] {
+            for piece in [100_000, 1, 5] {
+                if !keeps { deflater.reset() }
+                var output = OutputBuffer()
+                try unsafe message.withUnsafeBytes { try unsafe deflater.compressMessage($0, into: &output) }
+                let stream = fragmented(output.array, size: size, interrupt: Frame.ping([1]))
                 let seen = pair.server.receive(stream, inPiecesOf: piece).filter { $0 != .ping([1]) }
                 #expect(seen == [.message(.text, message)])
-                // With takeover the same bytes mean something else a second time.
-                if keeps { break }
             }
         }
     }
 
-    @Test("a sample stream of compressed messages, split at every byte, gives the same events", arguments: [true, false])
+    @Test(
+        "a sample stream of compressed messages, split at every byte, gives the same events", arguments: [true, false])
     func splits(keeps: Bool) throws {
         let settings = (deflateSettings(peer: keeps), deflateSettings(own: keeps))
         let writer = try Pair(server: settings.0, client: settings.1)
         let messages = [prose(150), Array("€uro".utf8), prose(150)]
         let stream = messages.flatMap { writer.fromClient(.text, $0) } + Frame.text("plain") + Frame.close(1000)
-        let expected = messages.map { Seen.message(.text, $0) } + [.message(.text, Array("plain".utf8)), .close(.normal, [])]
+        let expected =
+            messages.map { Seen.message(.text, $0) } + [.message(.text, Array("plain".utf8)), .close(.normal, [])]
         for cut in 0...stream.count {
             let pair = try Pair(server: settings.0, client: settings.1)
             let seen = pair.server.receive(Array(stream[..<cut])) + pair.server.receive(Array(stream[cut...]))
@@ -183,7 +189,8 @@ struct DeflateMessageTests {
         for sample in [[0], []] as [[UInt8]] {
             #expect(pair.server.receive(Frame(1, sample, reserved: 0x40).bytes) == [.message(.text, [])])
         }
-        let fragments = Frame(1, [0xF2, 0x48, 0xCD], fin: false, reserved: 0x40).bytes + Frame.more([0xC9, 0xC9, 0x07, 0x00])
+        let fragments =
+            Frame(1, [0xF2, 0x48, 0xCD], fin: false, reserved: 0x40).bytes + Frame.more([0xC9, 0xC9, 0x07, 0x00])
         #expect(pair.server.receive(fragments) == [hello])
     }
 
@@ -203,7 +210,8 @@ struct DeflateMessageTests {
         let pair = try Pair(server: deflateSettings(peer: keeps), client: deflateSettings(own: keeps), limits: limits)
         #expect(pair.server.receive(stream, inPiecesOf: piece) == [.violation(.messageTooBig(limit: 64 << 10))])
         #expect(pair.server.codecs.assemblyBudget.inUse == .zero)
-        let fragments = try Pair(server: deflateSettings(peer: keeps), client: deflateSettings(own: keeps), limits: limits)
+        let fragments = try Pair(
+            server: deflateSettings(peer: keeps), client: deflateSettings(own: keeps), limits: limits)
         let seen = fragments.server.receive(fragmented(bomb, size: 100), inPiecesOf: piece)
         #expect(seen == [.violation(.messageTooBig(limit: 64 << 10))])
     }
@@ -265,7 +273,10 @@ struct DeflateMessageTests {
         let stream = fragmented(try compressed(message), size: 500, interrupt: Frame.ping())
         let seen = peer.receive(stream, inPiecesOf: 700).filter { $0 != .ping([]) }
         #expect(seen == [.message(.text, message)])
-        #expect(peer.receive(Frame(2, try compressed([1, 2]), reserved: 0x40).bytes, inPiecesOf: 1) == [.message(.binary, [1, 2])])
+        #expect(
+            peer.receive(Frame(2, try compressed([1, 2]), reserved: 0x40).bytes, inPiecesOf: 1) == [
+                .message(.binary, [1, 2])
+            ])
 
         let bomb = fragmented(try compressed([UInt8](repeating: 0x30, count: 1 << 20)), size: 500)
         let bombed = Peer(limits: limits, codecs: codecs, deflate: context)
@@ -286,16 +297,6 @@ struct DeflateMessageTests {
             #expect(budget.inUse == .bytes(Inflater.memoryEstimate(windowBits: 15)))
             #expect(pair.server.receive(Array(stream[100...])) == [.message(.text, prose(3000))])
         }
-    }
-
-    /// The payload of the one masked frame in `frame`.
-    private func payload(of frame: [UInt8]) throws -> [UInt8] {
-        let reader = Peer(role: .server)
-        // RSV1 off, opcode binary: the reader then hands out what stands in the frame.
-        return try #require(
-            reader.receive([frame[0] & 0x80 | 2] + frame[1...]).first.flatMap { seen in
-                if case .message(_, let bytes) = seen { bytes } else { nil }
-            })
     }
 
     private func compressed(_ message: [UInt8]) throws -> [UInt8] {
@@ -349,7 +350,8 @@ struct PreparedMessageTests {
         let pair = try Pair(server: deflateSettings(threshold: 1024), client: deflateSettings())
         for payload in [Array("short".utf8), noise(4000)] {
             var output = OutputBuffer()
-            PreparedMessage(.binary, payload).append(to: &output, deflate: pair.serverDeflate, using: pair.server.codecs)
+            PreparedMessage(.binary, payload).append(
+                to: &output, deflate: pair.serverDeflate, using: pair.server.codecs)
             #expect(output.array[0] == 0x82)
             #expect(pair.client.receive(output.array) == [.message(.binary, payload)])
         }

@@ -3,7 +3,9 @@ import Testing
 
 @Suite("Frame head (RFC 6455 §5.2)")
 struct FrameHeadTests {
-    @Test("a head is read back as it was spelled, at every length form", arguments: [0, 1, 125, 126, 65535, 65536, 1 << 40])
+    @Test(
+        "a head is read back as it was spelled, at every length form",
+        arguments: [0, 1, 125, 126, 65535, 65536, 1 << 40])
     func lengths(_ length: Int) throws {
         let bytes: [UInt8] = [0x82] + lengthBytes(length, masked: true) + [1, 2, 3, 4]
         let head = try #require(try parse(bytes))
@@ -123,7 +125,9 @@ struct MaskingTests {
         }
     }
 
-    @Test("it knows whether the result is ASCII, wherever the one other byte stands", arguments: [1, 7, 8, 31, 32, 33, 100])
+    @Test(
+        "it knows whether the result is ASCII, wherever the one other byte stands",
+        arguments: [1, 7, 8, 31, 32, 33, 100])
     func ascii(_ count: Int) {
         for place in -1..<count {
             var payload = [UInt8](repeating: 0x7F, count: count)

@@ -55,28 +55,42 @@ struct OpeningHandshakeTests {
         Refusal(name: "no Upgrade", error: .notAnUpgrade, status: 426) { $0.upgrade = [] },
         Refusal(name: "another Upgrade", error: .notAnUpgrade, status: 426) { $0.upgrade = ["h2c"] },
         Refusal(name: "no Connection", error: .connectionNotUpgrade, status: 400) { $0.connection = [] },
-        Refusal(name: "Connection without upgrade", error: .connectionNotUpgrade, status: 400) { $0.connection = ["keep-alive"] },
+        Refusal(name: "Connection without upgrade", error: .connectionNotUpgrade, status: 400) {
+            $0.connection = ["keep-alive"]
+        },
         Refusal(name: "no key", error: .missingKey, status: 400) { $0.key = [] },
         Refusal(name: "two keys", error: .missingKey, status: 400) { $0.key += $0.key },
         Refusal(name: "a key of 15 bytes", error: .invalidKey, status: 400) { $0.key = ["AAAAAAAAAAAAAAAAAAAA"] },
         Refusal(name: "a key of 17 bytes", error: .invalidKey, status: 400) { $0.key = ["AAAAAAAAAAAAAAAAAAAAAAA="] },
-        Refusal(name: "a key that is not base64", error: .invalidKey, status: 400) { $0.key = ["dGhlIHNhbXBsZSBub25j*Q=="] },
+        Refusal(name: "a key that is not base64", error: .invalidKey, status: 400) {
+            $0.key = ["dGhlIHNhbXBsZSBub25j*Q=="]
+        },
         Refusal(name: "no version", error: .missingVersion, status: 426) { $0.version = [] },
         Refusal(name: "two versions", error: .missingVersion, status: 426) { $0.version = ["13", "13"] },
         Refusal(name: "version 8", error: .unsupportedVersion, status: 426) { $0.version = ["8"] },
         Refusal(name: "a list of versions", error: .unsupportedVersion, status: 426) { $0.version = ["13, 8"] },
-        Refusal(name: "a subprotocol twice", error: .malformedSubprotocols, status: 400) { $0.protocols = ["a, b", "a"] },
-        Refusal(name: "no subprotocol in the field", error: .malformedSubprotocols, status: 400) { $0.protocols = [""] },
-        Refusal(name: "a subprotocol with a space", error: .malformedSubprotocols, status: 400) { $0.protocols = ["a b"] },
+        Refusal(name: "a subprotocol twice", error: .malformedSubprotocols, status: 400) {
+            $0.protocols = ["a, b", "a"]
+        },
+        Refusal(name: "no subprotocol in the field", error: .malformedSubprotocols, status: 400) {
+            $0.protocols = [""]
+        },
+        Refusal(name: "a subprotocol with a space", error: .malformedSubprotocols, status: 400) {
+            $0.protocols = ["a b"]
+        },
         Refusal(name: "33 subprotocols", error: .malformedSubprotocols, status: 400) {
             $0.protocols = [(0..<33).map { "p\($0)" }.joined(separator: ",")]
         },
-        Refusal(name: "bearer at the end", error: .bearerWithoutToken, status: 400) { $0.protocols = ["tunnel.v1.json, bearer"] },
+        Refusal(name: "bearer at the end", error: .bearerWithoutToken, status: 400) {
+            $0.protocols = ["tunnel.v1.json, bearer"]
+        },
         Refusal(name: "bearer before a subprotocol", error: .bearerWithoutToken, status: 400) {
             $0.protocols = ["bearer, tunnel.v1.json"]
         },
         Refusal(name: "malformed extensions", error: .malformedExtensions, status: 400) { $0.extensions = ["a; ;"] },
-        Refusal(name: "a foreign origin", error: .originNotAllowed, status: 403) { $0.origin = ["https://evil.example"] },
+        Refusal(name: "a foreign origin", error: .originNotAllowed, status: 403) {
+            $0.origin = ["https://evil.example"]
+        },
         Refusal(name: "two origins", error: .originNotAllowed, status: 403) {
             $0.origin = ["http://gateway.example.com", "http://gateway.example.com"]
         },
@@ -104,7 +118,8 @@ struct OpeningHandshakeTests {
 
     /// What is offered, what is selected, and whether a token was found.
     static let choices: [([String], String?, Bool)] = [
-        ([], nil, false), (["unknown"], nil, false), (["b, a"], "a", false), (["b"], "b", false), (["b", "a"], "a", false),
+        ([], nil, false), (["unknown"], nil, false), (["b, a"], "a", false), (["b"], "b", false),
+        (["b", "a"], "a", false),
         (["bearer, eyJ.eyJ.c2ln"], "bearer", true), (["bearer, eyJ.eyJ.c2ln, b"], "b", true),
         (["a, bearer, eyJ.eyJ.c2ln"], "a", true), (["unknown, bearer, eyJ.eyJ.c2ln"], "bearer", true),
         (["A"], nil, false),
@@ -145,7 +160,9 @@ struct OpeningHandshakeTests {
         #expect(text.contains("\r\nSec-WebSocket-Protocol: a\r\n"))
         #expect(
             text.contains(
-                "\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"))
+                "\r\nSec-WebSocket-Extensions: permessage-deflate; "
+                    + "server_no_context_takeover; client_no_context_takeover\r\n"
+            ))
         #expect(text.hasSuffix("\r\nX-Request-Id: 42\r\n\r\n"))
     }
 }
@@ -155,14 +172,22 @@ struct OriginPolicyTests {
     @Test(
         "the same origin is the same scheme, host and port",
         arguments: [
-            ("https://app.example.com", "app.example.com", true, true), ("https://APP.example.com", "app.Example.com", true, true),
-            ("https://app.example.com:443", "app.example.com", true, true), ("http://app.example.com", "app.example.com:80", false, true),
-            ("https://app.example.com:8443", "app.example.com:8443", true, true), ("https://[::1]:3001", "[::1]:3001", true, true),
-            ("http://app.example.com", "app.example.com", true, false), ("https://app.example.com", "app.example.com", false, false),
-            ("https://app.example.com:8443", "app.example.com", true, false), ("https://example.com", "app.example.com", true, false),
-            ("null", "app.example.com", true, false), ("", "app.example.com", true, false), ("https://", "app.example.com", true, false),
-            ("https://app.example.com/", "app.example.com", true, false), ("https://u@app.example.com", "app.example.com", true, false),
-            ("https://app.example.com:", "app.example.com", true, false), ("https://app.example.com:0", "app.example.com", true, false),
+            ("https://app.example.com", "app.example.com", true, true),
+            ("https://APP.example.com", "app.Example.com", true, true),
+            ("https://app.example.com:443", "app.example.com", true, true),
+            ("http://app.example.com", "app.example.com:80", false, true),
+            ("https://app.example.com:8443", "app.example.com:8443", true, true),
+            ("https://[::1]:3001", "[::1]:3001", true, true),
+            ("http://app.example.com", "app.example.com", true, false),
+            ("https://app.example.com", "app.example.com", false, false),
+            ("https://app.example.com:8443", "app.example.com", true, false),
+            ("https://example.com", "app.example.com", true, false),
+            ("null", "app.example.com", true, false), ("", "app.example.com", true, false),
+            ("https://", "app.example.com", true, false),
+            ("https://app.example.com/", "app.example.com", true, false),
+            ("https://u@app.example.com", "app.example.com", true, false),
+            ("https://app.example.com:", "app.example.com", true, false),
+            ("https://app.example.com:0", "app.example.com", true, false),
             ("https://app.example.com https://evil", "app.example.com", true, false),
         ] as [(String, String, Bool, Bool)])
     func sameOrigin(_ origin: String, _ host: String, _ isSecure: Bool, _ expected: Bool) {
@@ -173,14 +198,22 @@ struct OriginPolicyTests {
     @Test(
         "a rule allows what it names",
         arguments: [
-            ("https://app.example.com", "https://app.example.com", true), ("https://app.example.com", "https://app.example.com:443", true),
-            ("https://app.example.com", "http://app.example.com", false), ("https://app.example.com", "https://app.example.com:444", false),
-            ("http://localhost:3000", "http://localhost:3000", true), ("http://localhost:3000", "http://localhost", false),
-            ("https://*.example.com", "https://app.example.com", true), ("https://*.example.com", "https://a.b.example.com", true),
-            ("https://*.example.com", "https://example.com", false), ("https://*.example.com", "https://evilexample.com", false),
-            ("https://*.example.com", "https://.example.com", false), ("https://*.example.com", "http://app.example.com", false),
-            ("https://*.example.com:8443", "https://app.example.com:8443", true), ("https://*.example.com:8443", "https://app.example.com", false),
-            ("https://*.example.com", "https://app.example.com.evil.test", false), ("capacitor://localhost", "capacitor://localhost", true),
+            ("https://app.example.com", "https://app.example.com", true),
+            ("https://app.example.com", "https://app.example.com:443", true),
+            ("https://app.example.com", "http://app.example.com", false),
+            ("https://app.example.com", "https://app.example.com:444", false),
+            ("http://localhost:3000", "http://localhost:3000", true),
+            ("http://localhost:3000", "http://localhost", false),
+            ("https://*.example.com", "https://app.example.com", true),
+            ("https://*.example.com", "https://a.b.example.com", true),
+            ("https://*.example.com", "https://example.com", false),
+            ("https://*.example.com", "https://evilexample.com", false),
+            ("https://*.example.com", "https://.example.com", false),
+            ("https://*.example.com", "http://app.example.com", false),
+            ("https://*.example.com:8443", "https://app.example.com:8443", true),
+            ("https://*.example.com:8443", "https://app.example.com", false),
+            ("https://*.example.com", "https://app.example.com.evil.test", false),
+            ("capacitor://localhost", "capacitor://localhost", true),
         ])
     func rules(_ rule: String, _ origin: String, _ expected: Bool) throws {
         let policy = OriginPolicy.allowing([try #require(OriginRule(rule))], orSameOrigin: false)
@@ -191,7 +224,8 @@ struct OriginPolicyTests {
     @Test(
         "a rule that could mean anything is refused",
         arguments: [
-            "example.com", "*", "https://*", "https://*.com", "https://a.*.com", "https://*.*.example.com", "https://example.com/",
+            "example.com", "*", "https://*", "https://*.com", "https://a.*.com", "https://*.*.example.com",
+            "https://example.com/",
             "https://", "https://example.com:99999", "https://exa mple.com", "://example.com", "https://[::1",
         ])
     func badRules(_ text: String) { #expect(OriginRule(text) == nil) }
@@ -237,7 +271,8 @@ struct ClientHandshakeTests {
         answer.extensions = ["permessage-deflate"]
         #expect(
             try handshake.check(answer)
-                == ClientHandshake.Agreement(subprotocol: "b", extensions: [ExtensionOffer(name: "permessage-deflate")]))
+                == ClientHandshake.Agreement(subprotocol: "b", extensions: [ExtensionOffer(name: "permessage-deflate")])
+        )
     }
 
     @Test("a bad one is not")

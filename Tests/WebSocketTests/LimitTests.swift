@@ -38,13 +38,17 @@ struct LimitTests {
     @Test("a message over its limit is refused at the head of the fragment that would make it so")
     func messageLimit() {
         let limits = MessageLimits(frame: .kibibytes(4), message: .bytes(1000))
-        #expect(Peer(limits: limits).receive(Array(Frame.binary(noise(1001))[..<8])) == [.violation(.messageTooBig(limit: 1000))])
+        #expect(
+            Peer(limits: limits).receive(Array(Frame.binary(noise(1001))[..<8])) == [
+                .violation(.messageTooBig(limit: 1000))
+            ])
         let start = Frame.binary(noise(600), fin: false)
         let exact = Frame.more(noise(400))
         #expect(Peer(limits: limits).receive(start + exact) == [.message(.binary, noise(600) + noise(400))])
         let tooLong = Array(Frame.more(noise(401))[..<8])
         #expect(Peer(limits: limits).receive(start + tooLong) == [.violation(.messageTooBig(limit: 1000))])
-        #expect(Peer(limits: limits).receive(start + tooLong, inPiecesOf: 1) == [.violation(.messageTooBig(limit: 1000))])
+        #expect(
+            Peer(limits: limits).receive(start + tooLong, inPiecesOf: 1) == [.violation(.messageTooBig(limit: 1000))])
     }
 
     @Test("fragments are counted, so that empty ones cannot go on for ever")

@@ -1,4 +1,5 @@
 import GatewayBytes
+import GatewayCompression
 import GatewayWebSocket
 import Testing
 
@@ -55,7 +56,10 @@ struct MessageReaderTests {
             Frame.text("one", fin: false) + Frame.text("two"),
             [.violation(.interruptedMessage)]
         ),
-        (Frame.binary([1]) + Frame.more([2]) + Frame.ping(), [.message(.binary, [1]), .violation(.unexpectedContinuation)]),
+        (
+            Frame.binary([1]) + Frame.more([2]) + Frame.ping(),
+            [.message(.binary, [1]), .violation(.unexpectedContinuation)]
+        ),
         (Frame.ping([5]) + Frame(1, [0x61], reserved: 0x20).bytes, [.ping([5]), .violation(.reservedBits(0x20))]),
     ]
 
@@ -129,38 +133,70 @@ struct ViolationTests {
     }
 
     static let cases: [Case] = [
-        Case(name: "reserved bits", stream: Frame(1, [0x61], reserved: 0x40).bytes, violation: .reservedBits(0x40), code: .protocolError),
-        Case(name: "reserved bits on a ping", stream: Frame(9, [], reserved: 0x70).bytes, violation: .reservedBits(0x70), code: .protocolError),
-        Case(name: "unknown data opcode", stream: Frame(5).bytes, violation: .unknownOpcode(5), code: .protocolError),
-        Case(name: "unknown control opcode", stream: Frame(11).bytes, violation: .unknownOpcode(11), code: .protocolError),
-        Case(name: "fragmented ping", stream: Frame(9, [], fin: false).bytes, violation: .fragmentedControlFrame(.ping), code: .protocolError),
-        Case(name: "fragmented pong", stream: Frame(10, [], fin: false).bytes, violation: .fragmentedControlFrame(.pong), code: .protocolError),
-        Case(name: "ping of 126 bytes", stream: Frame(9, noise(126)).bytes, violation: .oversizedControlFrame(.ping), code: .protocolError),
-        Case(name: "close of 126 bytes", stream: Frame(8, noise(126)).bytes, violation: .oversizedControlFrame(.close), code: .protocolError),
-        Case(name: "bare client frame", stream: Frame(1, [0x61], mask: nil).bytes, violation: .unmaskedFrame, code: .protocolError),
-        Case(name: "long form of a short length", stream: Frame(2, [1], length: [126, 0, 1]).bytes, violation: .lengthNotMinimal, code: .protocolError),
         Case(
-            name: "longest form of a middling length", stream: Frame(2, noise(300), length: [127, 0, 0, 0, 0, 0, 0, 1, 44]).bytes,
+            name: "reserved bits", stream: Frame(1, [0x61], reserved: 0x40).bytes, violation: .reservedBits(0x40),
+            code: .protocolError),
+        Case(
+            name: "reserved bits on a ping", stream: Frame(9, [], reserved: 0x70).bytes, violation: .reservedBits(0x70),
+            code: .protocolError),
+        Case(name: "unknown data opcode", stream: Frame(5).bytes, violation: .unknownOpcode(5), code: .protocolError),
+        Case(
+            name: "unknown control opcode", stream: Frame(11).bytes, violation: .unknownOpcode(11), code: .protocolError
+        ),
+        Case(
+            name: "fragmented ping", stream: Frame(9, [], fin: false).bytes, violation: .fragmentedControlFrame(.ping),
+            code: .protocolError),
+        Case(
+            name: "fragmented pong", stream: Frame(10, [], fin: false).bytes, violation: .fragmentedControlFrame(.pong),
+            code: .protocolError),
+        Case(
+            name: "ping of 126 bytes", stream: Frame(9, noise(126)).bytes, violation: .oversizedControlFrame(.ping),
+            code: .protocolError),
+        Case(
+            name: "close of 126 bytes", stream: Frame(8, noise(126)).bytes, violation: .oversizedControlFrame(.close),
+            code: .protocolError),
+        Case(
+            name: "bare client frame", stream: Frame(1, [0x61], mask: nil).bytes, violation: .unmaskedFrame,
+            code: .protocolError),
+        Case(
+            name: "long form of a short length", stream: Frame(2, [1], length: [126, 0, 1]).bytes,
+            violation: .lengthNotMinimal, code: .protocolError),
+        Case(
+            name: "longest form of a middling length",
+            stream: Frame(2, noise(300), length: [127, 0, 0, 0, 0, 0, 0, 1, 44]).bytes,
             violation: .lengthNotMinimal, code: .protocolError),
         Case(
             name: "negative length", stream: Frame(2, [], length: [127, 0x80, 0, 0, 0, 0, 0, 0, 0]).bytes,
             violation: .lengthOutOfRange, code: .protocolError),
-        Case(name: "continuation of nothing", stream: Frame.more([1]), violation: .unexpectedContinuation, code: .protocolError),
-        Case(name: "unfinished continuation of nothing", stream: Frame.more([1], fin: false), violation: .unexpectedContinuation, code: .protocolError),
         Case(
-            name: "text in the middle of a message", stream: Frame.binary([1], fin: false) + Frame.text("x", fin: false),
+            name: "continuation of nothing", stream: Frame.more([1]), violation: .unexpectedContinuation,
+            code: .protocolError),
+        Case(
+            name: "unfinished continuation of nothing", stream: Frame.more([1], fin: false),
+            violation: .unexpectedContinuation, code: .protocolError),
+        Case(
+            name: "text in the middle of a message",
+            stream: Frame.binary([1], fin: false) + Frame.text("x", fin: false),
             violation: .interruptedMessage, code: .protocolError),
-        Case(name: "text that is not UTF-8", stream: Frame.text([0xC0, 0x80]), violation: .invalidText, code: .invalidPayload),
-        Case(name: "text cut inside a character", stream: Frame.text([0x61, 0xE2, 0x82]), violation: .invalidText, code: .invalidPayload),
         Case(
-            name: "fragmented text cut inside a character", stream: Frame.text([0x61], fin: false) + Frame.more([0xE2, 0x82]),
+            name: "text that is not UTF-8", stream: Frame.text([0xC0, 0x80]), violation: .invalidText,
+            code: .invalidPayload),
+        Case(
+            name: "text cut inside a character", stream: Frame.text([0x61, 0xE2, 0x82]), violation: .invalidText,
+            code: .invalidPayload),
+        Case(
+            name: "fragmented text cut inside a character",
+            stream: Frame.text([0x61], fin: false) + Frame.more([0xE2, 0x82]),
             violation: .invalidText, code: .invalidPayload),
-        Case(name: "close of one byte", stream: Frame(8, [3]).bytes, violation: .closePayloadOfOneByte, code: .protocolError),
+        Case(
+            name: "close of one byte", stream: Frame(8, [3]).bytes, violation: .closePayloadOfOneByte,
+            code: .protocolError),
         Case(
             name: "close reason that is not UTF-8", stream: Frame.close(1000, [0xCE, 0xBA, 0xED, 0xA0, 0x80]),
             violation: .closeReasonNotText, code: .invalidPayload),
         Case(
-            name: "close reason cut inside a character", stream: Frame.close(1000, [0xCE]), violation: .closeReasonNotText,
+            name: "close reason cut inside a character", stream: Frame.close(1000, [0xCE]),
+            violation: .closeReasonNotText,
             code: .invalidPayload),
     ]
 
@@ -170,7 +206,8 @@ struct ViolationTests {
         #expect(sample.violation.reason.utf8CodeUnitCount <= 123)
         for size in [sample.stream.count + 100, 1, 3] {
             let peer = Peer()
-            #expect(peer.receive(sample.stream + Frame.text("later"), inPiecesOf: size) == [.violation(sample.violation)])
+            #expect(
+                peer.receive(sample.stream + Frame.text("later"), inPiecesOf: size) == [.violation(sample.violation)])
             #expect(peer.receive(Frame.ping()) == [])
             #expect(!peer.isMidMessage)
         }
@@ -193,7 +230,9 @@ struct ViolationTests {
 
     @Test(
         "close codes that may stand in a frame are taken",
-        arguments: [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4401, 4999] as [UInt16])
+        arguments: [
+            1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4401, 4999,
+        ] as [UInt16])
     func goodCloseCode(_ code: UInt16) {
         #expect(Peer().receive(Frame.close(code)) == [.close(CloseCode(rawValue: code), [])])
         let reason = [UInt8](repeating: 0x62, count: 123)

@@ -16,9 +16,11 @@ struct ExtensionHeaderTests {
                 ExtensionOffer(
                     name: "permessage-deflate",
                     parameters: [
-                        .init(name: "client_max_window_bits", value: nil), .init(name: "server_max_window_bits", value: "10"),
+                        .init(name: "client_max_window_bits", value: nil),
+                        .init(name: "server_max_window_bits", value: "10"),
                     ]),
-                ExtensionOffer(name: "x-other", parameters: [.init(name: "a", value: "b"), .init(name: "c", value: "d")]),
+                ExtensionOffer(
+                    name: "x-other", parameters: [.init(name: "a", value: "b"), .init(name: "c", value: "d")]),
                 ExtensionOffer(name: "permessage-deflate"),
             ])
     }
@@ -26,8 +28,10 @@ struct ExtensionHeaderTests {
     @Test(
         "what does not follow the grammar is refused",
         arguments: [
-            "permessage-deflate;", "permessage-deflate; =1", "permessage-deflate; a=", "; a", "a b", "a; b c", "a; b=c d",
-            "a; b=\"c", "a; b=\"\"", "a; b=\"c d\"", "a; b=\"c\\", "a=b", "a; b=c=d", "a;;b", "a, b;", "\u{0}", "a\u{7F}", "é",
+            "permessage-deflate;", "permessage-deflate; =1", "permessage-deflate; a=", "; a", "a b", "a; b c",
+            "a; b=c d",
+            "a; b=\"c", "a; b=\"\"", "a; b=\"c d\"", "a; b=\"c\\", "a=b", "a; b=c=d", "a;;b", "a, b;", "\u{0}",
+            "a\u{7F}", "é",
         ])
     func refuses(_ text: String) {
         #expect(throws: ExtensionOffer.Malformed()) { try ExtensionOffer.parse([text]) }
@@ -49,19 +53,49 @@ struct NegotiationTests {
     /// Offer, what the server allows (own window, peer's window, bits), and the answer.
     static let answers: [(String, (Bool, Bool, Int), String?)] = [
         ("permessage-deflate", (true, true, 15), "permessage-deflate"),
-        ("permessage-deflate", (false, false, 15), "permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
+        (
+            "permessage-deflate", (false, false, 15),
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        ),
         ("permessage-deflate", (true, false, 15), "permessage-deflate; client_no_context_takeover"),
-        ("permessage-deflate; server_no_context_takeover", (true, true, 15), "permessage-deflate; server_no_context_takeover"),
-        ("permessage-deflate; client_no_context_takeover", (true, true, 15), "permessage-deflate; client_no_context_takeover"),
+        (
+            "permessage-deflate; server_no_context_takeover", (true, true, 15),
+            "permessage-deflate; server_no_context_takeover"
+        ),
+        (
+            "permessage-deflate; client_no_context_takeover", (true, true, 15),
+            "permessage-deflate; client_no_context_takeover"
+        ),
         ("permessage-deflate; client_max_window_bits", (true, true, 15), "permessage-deflate"),
-        ("permessage-deflate; client_max_window_bits", (true, true, 11), "permessage-deflate; server_max_window_bits=11; client_max_window_bits=11"),
+        (
+            "permessage-deflate; client_max_window_bits", (true, true, 11),
+            "permessage-deflate; server_max_window_bits=11; client_max_window_bits=11"
+        ),
         ("permessage-deflate", (true, true, 11), "permessage-deflate; server_max_window_bits=11"),
-        ("permessage-deflate; client_max_window_bits=10", (true, true, 15), "permessage-deflate; client_max_window_bits=10"),
-        ("permessage-deflate; client_max_window_bits=8", (true, true, 15), "permessage-deflate; client_max_window_bits=8"),
-        ("permessage-deflate; client_max_window_bits=\"12\"", (true, true, 9), "permessage-deflate; server_max_window_bits=9; client_max_window_bits=9"),
-        ("permessage-deflate; server_max_window_bits=15", (true, true, 15), "permessage-deflate; server_max_window_bits=15"),
-        ("permessage-deflate; server_max_window_bits=9", (true, true, 15), "permessage-deflate; server_max_window_bits=9"),
-        ("permessage-deflate; server_max_window_bits=12", (true, true, 10), "permessage-deflate; server_max_window_bits=10"),
+        (
+            "permessage-deflate; client_max_window_bits=10", (true, true, 15),
+            "permessage-deflate; client_max_window_bits=10"
+        ),
+        (
+            "permessage-deflate; client_max_window_bits=8", (true, true, 15),
+            "permessage-deflate; client_max_window_bits=8"
+        ),
+        (
+            "permessage-deflate; client_max_window_bits=\"12\"", (true, true, 9),
+            "permessage-deflate; server_max_window_bits=9; client_max_window_bits=9"
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=15", (true, true, 15),
+            "permessage-deflate; server_max_window_bits=15"
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=9", (true, true, 15),
+            "permessage-deflate; server_max_window_bits=9"
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=12", (true, true, 10),
+            "permessage-deflate; server_max_window_bits=10"
+        ),
         // Declined
         ("permessage-deflate; server_max_window_bits=8", (true, true, 15), nil),
         ("permessage-deflate; server_max_window_bits", (true, true, 15), nil),
@@ -79,13 +113,19 @@ struct NegotiationTests {
         ("x-webkit-deflate-frame", (true, true, 15), nil),
         ("", (true, true, 15), nil),
         // The first acceptable offer wins
-        ("permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10", (true, true, 15), "permessage-deflate; server_max_window_bits=10"),
+        (
+            "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10",
+            (true, true, 15), "permessage-deflate; server_max_window_bits=10"
+        ),
         ("x-other, permessage-deflate; x, permessage-deflate", (true, true, 15), "permessage-deflate"),
-        ("permessage-deflate; server_max_window_bits=9, permessage-deflate", (true, true, 15), "permessage-deflate; server_max_window_bits=9"),
+        (
+            "permessage-deflate; server_max_window_bits=9, permessage-deflate", (true, true, 15),
+            "permessage-deflate; server_max_window_bits=9"
+        ),
     ]
 
     @Test("an offer is answered or declined", arguments: answers)
-    func answers(_ offer: String, _ allowed: (Bool, Bool, Int), _ answer: String?) throws {
+    func answered(_ offer: String, _ allowed: (Bool, Bool, Int), _ answer: String?) throws {
         let codecs = makeCodecs(deflateSettings(own: allowed.0, peer: allowed.1, bits: allowed.2))
         let context = codecs.negotiate(try ExtensionOffer.parse([offer]))
         #expect(context?.parameters.answer == answer)
@@ -111,7 +151,8 @@ struct NegotiationTests {
         #expect(codecs.compressionBudget.inUse == .bytes(2 * one))
 
         let third = codecs.negotiate(offer)
-        #expect(third?.parameters.answer == "permessage-deflate; server_no_context_takeover; client_no_context_takeover")
+        #expect(
+            third?.parameters.answer == "permessage-deflate; server_no_context_takeover; client_no_context_takeover")
         #expect(codecs.compressionBudget.inUse == .bytes(2 * one))
 
         #expect(codecs.compressionBudget.reserve(inflater))
@@ -136,7 +177,9 @@ struct NegotiationTests {
         #expect(
             makeCodecs().clientOffer
                 == "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits")
-        #expect(makeCodecs(deflateSettings(own: true, peer: true)).clientOffer == "permessage-deflate; client_max_window_bits")
+        #expect(
+            makeCodecs(deflateSettings(own: true, peer: true)).clientOffer
+                == "permessage-deflate; client_max_window_bits")
         #expect(
             makeCodecs(deflateSettings(own: true, peer: true, bits: 10)).clientOffer
                 == "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10")
@@ -172,8 +215,10 @@ struct NegotiationTests {
     func goodAnswers() throws {
         let codecs = makeCodecs(deflateSettings(own: true, peer: true))
         #expect(try codecs.accept(answer: [], to: codecs.clientOffer) == nil)
-        let answer = "permessage-deflate; server_max_window_bits=9; client_max_window_bits=11; client_no_context_takeover"
-        let agreed = try #require(try codecs.accept(answer: try ExtensionOffer.parse([answer]), to: codecs.clientOffer)?.parameters)
+        let answer =
+            "permessage-deflate; server_max_window_bits=9; client_max_window_bits=11; client_no_context_takeover"
+        let agreed = try #require(
+            try codecs.accept(answer: try ExtensionOffer.parse([answer]), to: codecs.clientOffer)?.parameters)
         #expect(agreed.serverWindowBits == 9 && agreed.clientWindowBits == 11)
         #expect(agreed.serverKeepsWindow && !agreed.clientKeepsWindow)
     }
@@ -181,7 +226,9 @@ struct NegotiationTests {
     @Test("a client told to use 256 bytes of window sends its messages as they are")
     func windowOfEight() throws {
         let codecs = makeCodecs(deflateSettings())
-        let answer = try ExtensionOffer.parse(["permessage-deflate; server_no_context_takeover; client_max_window_bits=8"])
+        let answer = try ExtensionOffer.parse([
+            "permessage-deflate; server_no_context_takeover; client_max_window_bits=8"
+        ])
         let context = try codecs.accept(answer: answer, to: codecs.clientOffer)
         var output = OutputBuffer()
         MessageWriter.append(.text, prose(3000), deflate: context, using: codecs, mask: 1, to: &output)

@@ -34,5 +34,6 @@ package final class ByteBudget: Sendable {
     package func hasRoom(for bytes: Int) -> Bool { used.load(ordering: .relaxed) <= limit.bytes - bytes }
 }
 
-/// The bytes that zlib states of all sockets together may take: see ``Deflater/memoryEstimate(windowBits:memoryLevel:)``.
+/// The bytes that the zlib states of all sockets together may take, by
+/// ``Deflater/memoryEstimate(windowBits:memoryLevel:)`` and ``Inflater/memoryEstimate(windowBits:)``.
 package typealias CompressionBudget = ByteBudget

@@ -18,6 +18,9 @@ package import GatewayBytes
     // Why a pointer: zlib remembers the address of its z_stream and refuses one that has moved.
     private let stream: UnsafeMutablePointer<z_stream>
 
+    /// Whether everything read so far ends where a block ends, on a byte boundary: the only place where a message may.
+    package private(set) var isAtBlockBoundary = false
+
     private init(owning stream: UnsafeMutablePointer<z_stream>) { unsafe self.stream = stream }
 
     /// - Parameter windowBits: Base-two logarithm of the largest window the compressor may use, 9 through 15. A larger
@@ -110,12 +113,6 @@ package import GatewayBytes
         return count > 0 ? .outputFull : progress
     }
 
-    /// Whether everything read so far ends where a block ends, on a byte boundary: the only place where a message may.
-    package var isAtBlockBoundary: Bool {
-        // zlib.h: 128 is set right after a block, the low bits count the bits of the last byte that are still unused.
-        unsafe stream.pointee.data_type & (128 | 31) == 128
-    }
-
     /// One call of zlib.
     private mutating func write(
         _ input: inout UnsafeRawBufferPointer, to free: UnsafeMutableRawBufferPointer
@@ -132,6 +129,11 @@ package import GatewayBytes
         unsafe stream.pointee.next_in = nil
         unsafe stream.pointee.next_out = nil
         unsafe input = UnsafeRawBufferPointer(rebasing: input[used...])
+        if used > 0 || count > 0 {
+            // zlib.h: 128 is set right after a block, the low bits count the bits of the last byte still unused. A call
+            // that finds nothing to do clears it, so only calls that moved are believed.
+            isAtBlockBoundary = unsafe stream.pointee.data_type & (128 | 31) == 128
+        }
         switch status {
         case Z_STREAM_END:
             return (count, .ended)

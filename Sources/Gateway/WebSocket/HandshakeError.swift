@@ -1,4 +1,5 @@
-/// Why an opening handshake fails. A server answers with ``status`` and ``message``; a client gives up with the message.
+/// Why an opening handshake fails. A server answers with ``status``, ``fields`` and ``message``; a client gives up with
+/// the message.
 package enum HandshakeError: Error, Equatable, Sendable {
     // A server's
     case methodNotGET

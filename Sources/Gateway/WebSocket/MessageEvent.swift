@@ -10,7 +10,7 @@
     /// To be answered by a pong with the same payload.
     case ping(UnsafeMutableRawBufferPointer)
     case pong(UnsafeMutableRawBufferPointer)
-    /// The peer's close frame. Whatever follows it is ignored. `code` is `nil` when the frame was empty (1005); `reason`
-    /// is valid UTF-8.
+    /// The peer's close frame. Whatever follows it is ignored. `code` is `nil` when the frame was empty (1005), and
+    /// `reason` is valid UTF-8.
     case close(code: CloseCode?, reason: UnsafeMutableRawBufferPointer)
 }

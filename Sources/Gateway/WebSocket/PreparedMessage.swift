@@ -27,8 +27,8 @@ package final class PreparedMessage: Sendable {
 
     /// Appends the frame for one socket.
     ///
-    /// A socket whose compressor keeps its window gets the shared frame too. Its peer's window then holds a message that
-    /// its own does not, so its compressor starts afresh with the next message: a little ratio for a lot of work.
+    /// A socket whose compressor keeps its window gets the shared frame too. Its peer's window then holds a message
+    /// that its own does not, so its compressor starts afresh with the next message: a little ratio for a lot of work.
     package func append(to output: inout OutputBuffer, deflate: DeflateContext?, using codecs: SharedCodecs) {
         if let deflate, payload.count >= codecs.settings.threshold, 9...15 ~= deflate.ownWindowBits {
             let frame = compressedFrame(windowBits: deflate.ownWindowBits, using: codecs)

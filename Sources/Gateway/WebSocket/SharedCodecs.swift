@@ -80,7 +80,8 @@ package final class SharedCodecs {
 
     // MARK: Inflating
 
-    /// An inflater for a message that lies in one buffer; shared, so it is done with before this loop does anything else.
+    /// An inflater for a message that lies in one buffer. Shared, so it is done with before this loop does anything
+    /// else.
     func inflaterForWholeMessage() throws(ProtocolViolation) -> InflaterBox {
         if let whole {
             whole.reset()
