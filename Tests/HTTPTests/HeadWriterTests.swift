@@ -51,11 +51,11 @@ struct HeadWriterTests {
     static let golden: [Golden] = [
         Golden(.get, .ok, .empty, 1, .keepAlive, "Content-Length: 0\r\n", .none, true),
         Golden(.get, .ok, .length(0), 1, .keepAlive, "Content-Length: 0\r\n", .none, true),
-        Golden(.get, .ok, .length(9), 1, .close, "Content-Length: 9\r\nConnection: close\r\n", .identity(9), false),
+        Golden(.get, .ok, .length(9), 1, .close, "Connection: close\r\nContent-Length: 9\r\n", .identity(9), false),
         Golden(.get, .ok, .unknownLength, 1, .keepAlive, "Transfer-Encoding: chunked\r\n", .chunked, true),
         Golden(.get, .ok, .unknownLength, 0, .keepAlive, "Connection: close\r\n", .untilClose, false),
         Golden(
-            .get, .ok, .length(9), 0, .keepAlive, "Content-Length: 9\r\nConnection: keep-alive\r\n", .identity(9), true),
+            .get, .ok, .length(9), 0, .keepAlive, "Connection: keep-alive\r\nContent-Length: 9\r\n", .identity(9), true),
         Golden(.head, .ok, .length(9), 1, .keepAlive, "Content-Length: 9\r\n", .none, true),
         Golden(.head, .ok, .unknownLength, 1, .keepAlive, "Transfer-Encoding: chunked\r\n", .none, true),
         Golden(.head, .ok, .unknownLength, 0, .keepAlive, "Connection: keep-alive\r\n", .none, true),
@@ -143,7 +143,7 @@ struct HeadWriterTests {
         (.delete, .empty, .keepAlive, ""),
         (.post, .empty, .keepAlive, "Content-Length: 0\r\n"),
         (.put, .empty, .keepAlive, "Content-Length: 0\r\n"),
-        (.post, .length(5), .close, "Content-Length: 5\r\nConnection: close\r\n"),
+        (.post, .length(5), .close, "Connection: close\r\nContent-Length: 5\r\n"),
         (.patch, .unknownLength, .keepAlive, "Transfer-Encoding: chunked\r\n"),
         (.get, .empty, .upgrade, "Connection: Upgrade\r\n"),
     ]
