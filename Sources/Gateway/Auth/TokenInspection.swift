@@ -35,7 +35,8 @@ struct TokenInspection {
 
     private mutating func read(_ bytes: [UInt8]) throws(TokenError) -> CompactToken {
         let parts = try CompactToken.split(bytes, limits: limits)
-        pass(.size, "\(bytes.count) of at most \(limits.size.bytes) bytes")
+        let limit = limits.size
+        pass(.size, "\(bytes.count) bytes, at most \(limit)")
         pass(.parts, "three")
         pass(.encoding, "strict base64url")
         let header = try JWTHeader(CompactToken.object(.header, parts.header, limits: limits), limits: limits)
@@ -66,7 +67,8 @@ struct TokenInspection {
         let issuer = try policy.checkIssuer(claims)
         pass(.issuer, quoted(issuer))
         try policy.checkAudience(claims)
-        pass(.audience, policy.audiences.isEmpty ? "any is taken" : "names this gateway")
+        let takesAny = policy.audiences.isEmpty
+        pass(.audience, takesAny ? "any is taken" : "names this gateway")
         let subject = try policy.checkSubject(claims)
         pass(.subject, quoted(subject))
         let roles = try policy.checkRole(claims)

@@ -58,7 +58,7 @@ package struct TokenMint: Sendable {
     package func mint(_ claims: JSONObject) throws(MintError) -> String {
         var json = JSONWriter()
         json.value(.object(claims))
-        guard let token = unsafe sign(json.bytes.map { CChar(bitPattern: $0) } + [0]) else { throw .refused }
+        guard let token = sign(json.bytes.map { CChar(bitPattern: $0) } + [0]) else { throw .refused }
         return token
     }
 
