@@ -1,6 +1,7 @@
 import GatewayRuntime
 import GatewayServer
 import GatewayTelemetry
+import PluginKit
 
 /// One run of `gateway serve`, from the first line of the log to the exit code.
 struct Serving {

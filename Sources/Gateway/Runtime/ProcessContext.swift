@@ -6,7 +6,7 @@ package enum ProcessContext {
     /// The environment; of repeated names the first counts, as in getenv(3).
     package static var environment: [String: String] {
         var result: [String: String] = [:]
-        guard var entry = unsafe environ else { return result }
+        var entry = unsafe environ
         while let raw = unsafe entry.pointee {
             let text = unsafe String(cString: raw)
             if let split = text.firstIndex(of: "=") {
@@ -46,7 +46,7 @@ package enum ProcessContext {
     /// - Parameter arguments: The program, looked up in PATH, and what it is given.
     /// - Returns: Its exit code; `nil` when it could not be started or was killed.
     package static func run(_ arguments: [String]) -> Int32? {
-        var actions = posix_spawn_file_actions_t()
+        var actions = unsafe posix_spawn_file_actions_t()
         _ = unsafe posix_spawn_file_actions_init(&actions)
         defer { _ = unsafe posix_spawn_file_actions_destroy(&actions) }
         for descriptor in [CInt(0), 1, 2] {
