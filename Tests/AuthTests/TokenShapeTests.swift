@@ -216,7 +216,7 @@ struct TokenHeaderTests {
 
     @Test(
         "the types of access tokens are accepted in any case",
-        arguments: ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
+        arguments: ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"])
     func rightType(_ type: String) {
         #expect(refusal(of: signed(header: #"{"alg":"HS256","typ":"\#(type)"}"#)) == nil)
     }
