@@ -96,6 +96,43 @@ struct PrincipalTests {
     }
 }
 
+@Suite("Lifetime of a socket's token")
+struct TokenLifetimeTests {
+    @Test("warned once ahead of the end, closed at it")
+    func warnAndClose() {
+        var lifetime = TokenLifetime(PrincipalTests.make(expiry: now + 100), warnBefore: 60)
+        let actions = [0, 39.9, 40, 41, 99.9, 100, 200].map { lifetime.tick(at: now + $0) }
+        #expect(
+            actions == [
+                .wait(until: now + 40), .wait(until: now + 40), .warn(secondsLeft: 60), .wait(until: now + 100),
+                .wait(until: now + 100), .close, .close,
+            ])
+    }
+
+    @Test("a token that is short already is warned about at once, and without a warning time never")
+    func shortToken() {
+        var short = TokenLifetime(PrincipalTests.make(expiry: now + 10), warnBefore: 60)
+        let first = short.tick(at: now)
+        #expect(first == .warn(secondsLeft: 10))
+        var silent = TokenLifetime(PrincipalTests.make(expiry: now + 10), warnBefore: 0)
+        let only = silent.tick(at: now + 5)
+        #expect(only == .wait(until: now + 10))
+    }
+
+    @Test("a renewal starts over, a refused one changes nothing")
+    func renewal() {
+        var lifetime = TokenLifetime(PrincipalTests.make(expiry: now + 100), warnBefore: 60)
+        _ = lifetime.tick(at: now + 50)
+        let refused = lifetime.renew(with: PrincipalTests.make("other", expiry: now + 1000))
+        #expect(refused == .otherSubject)
+        #expect(lifetime.principal.expiry == now + 100)
+        let renewed = lifetime.renew(with: PrincipalTests.make(expiry: now + 1000))
+        let next = lifetime.tick(at: now + 50)
+        #expect(renewed == nil)
+        #expect(next == .wait(until: now + 940))
+    }
+}
+
 @Suite("Authenticator")
 struct AuthenticatorTests {
     @Test("a good token is remembered, and the same principal comes back")

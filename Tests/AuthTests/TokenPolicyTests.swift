@@ -189,6 +189,7 @@ struct TokenPolicyTests {
         for error in errors {
             #expect([401, 403, 503].contains(error.status))
             #expect(!error.code.isEmpty && error.message.hasSuffix("."))
+            #expect((error.challenge == nil) == (error.status == 503))
             #expect(!error.message.hasControlCharacters)
             #expect(error.message != "The token was refused.")
             #expect((error.check == nil) == (error == .missing))
