@@ -158,6 +158,24 @@ struct CredentialTests {
         #expect(error == nil || error?.status == 403)
     }
 
+    @Test(
+        "a wildcard stands for the labels below a host, and for nothing else",
+        arguments: [
+            ("https://a.example.com", true), ("https://a.b.example.com", true), ("HTTPS://A.Example.com:443", true),
+            ("https://example.com", false), ("https://.example.com", false), ("https://aexample.com", false),
+            ("http://a.example.com", false), ("https://a.example.com:8443", false),
+            ("https://a.example.com.evil.test", false),
+            ("https://evil.test/.example.com", false), ("https://evil.test:1.example.com", false),
+            ("https://evil@a.example.com", false), ("https://evil.test#.example.com", false), ("https://x.com", false),
+        ])
+    func wildcards(_ origin: String, _ isAllowed: Bool) {
+        var fields = Fields(cookies: ["session=a"], origin: origin, isWebSocket: true)
+        fields.rules = CredentialRules(
+            cookieName: "session",
+            allowedOrigins: ["https://*.example.com", "https://*.com", "*", "https://*", "https://a.*.com"])
+        #expect(fields.error == (isAllowed ? nil : .foreignOrigin))
+    }
+
     @Test("every error says what to do")
     func messages() {
         let errors: [CredentialError] = [
