@@ -69,7 +69,7 @@ struct ChunkedTests {
     ]
 
     @Test("a body comes out whole wherever it is cut", arguments: bodies)
-    func bodies(_ source: String, _ body: String, _ trailers: String, _ rest: Int) {
+    func wholeBody(_ source: String, _ body: String, _ trailers: String, _ rest: Int) {
         #expect(decode(source) == .body(Array(body.utf8), trailers: trailers, rest: rest))
     }
 
@@ -98,7 +98,8 @@ struct ChunkedTests {
         ("5\r\nhello\r0\r\n\r\n", .bareCarriageReturn),
         ("5\r\nhello\r\n\r\n", .missingSize),
         ("4\r\nhello\r\n0\r\n\r\n", .missingDataEnd),
-        ("6\r\nhello\r\n0\r\n\r\n", .missingDataEnd),
+        ("6\r\nhello\r\n0\r\n\r\n", .bareLineFeed),
+        ("7\r\nhello\r\n0\r\n\r\n", .missingDataEnd),
         ("8000000000000000\r\n", .sizeTooLarge),
         ("ffffffffffffffff\r\n", .sizeTooLarge),
         ("10000000000000005\r\n", .sizeTooLarge),

@@ -1,4 +1,5 @@
 import GatewayHTTP
+import Testing
 
 /// What became of some bytes that were given to a request parser, in a form that can be compared and printed.
 enum HeadOutcome: Equatable, Sendable {
@@ -53,7 +54,7 @@ func parse(_ text: String, limits: HeadLimits = HeadLimits()) -> HeadOutcome {
 }
 
 /// The head itself, or nothing when it is refused or incomplete.
-func head(_ text: String) -> (head: RequestHead, bytes: [UInt8])? {
+func readHead(_ text: String) -> (head: RequestHead, bytes: [UInt8])? {
     let bytes = Sample(text).bytes
     var parser = RequestParser()
     var head = RequestHead()

@@ -76,7 +76,7 @@ struct HeaderFieldsTests {
 
     @Test("a field of a parsed head is taken over as it was spelt")
     func parsed() throws {
-        let (head, bytes) = try #require(head("GET / HTTP/1.1\r\nHost: a\r\nx-ROOM:  b \r\nAGE: 1\r\n\r\n"))
+        let (head, bytes) = try #require(readHead("GET / HTTP/1.1\r\nHost: a\r\nx-ROOM:  b \r\nAGE: 1\r\n\r\n"))
         var fields = HeaderFields()
         unsafe bytes.withUnsafeBytes { raw in
             for field in head.fields { unsafe fields.append(field, from: raw) }

@@ -45,6 +45,8 @@ struct HeaderNameTests {
         #expect(name != HeaderName("x-room_2"))
         #expect(name != .host)
         #expect(name.description == "X-Room_1")
+        #expect(HeaderName(literal: "x-room_1") == name)
+        #expect(HeaderName(literal: "COOKIE") == .cookie)
     }
 
     @Test("what is not a token is no name", arguments: ["", " ", "a b", "a:", "a\r\n", "é", "a\u{0}", "\"a\"", "a/b"])

@@ -42,7 +42,7 @@ struct PathNormaliserTests {
 
     @Test("a plain path is its own normal form", arguments: ["/", "/a/b.c", "/proxy/manifest/aHR0cA", "/a;b/c..d/"])
     func plain(_ path: String) throws {
-        #expect(try #require(head("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n")).head.pathIsPlain)
+        #expect(try #require(readHead("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n")).head.pathIsPlain)
         #expect(try normalise(path) == path)
     }
 

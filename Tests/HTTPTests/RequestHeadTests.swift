@@ -6,7 +6,7 @@ struct RequestHeadTests {
     @Test("a plain request is an index over its bytes")
     func plain() throws {
         let source = "GET /echo?a=b%20c HTTP/1.1\r\nHost: example.org:3001\r\nX-Empty:\r\nAccept: \t*/* \t\r\n\r\nrest"
-        let (head, bytes) = try #require(head(source))
+        let (head, bytes) = try #require(readHead(source))
         #expect(head.method == .get)
         #expect(head.form == .origin)
         #expect(text(head.methodRange, bytes) == "GET")
@@ -30,7 +30,7 @@ struct RequestHeadTests {
             ("G", .other), ("VERSION-CONTROL", .other), ("AGET", .other), ("XXXXXGET", .other), ("XXXXXXXXGET", .other),
         ] as [(String, GatewayHTTP.Method)])
     func methods(_ name: String, _ method: GatewayHTTP.Method) throws {
-        let (head, bytes) = try #require(head("\(name) / HTTP/1.1\r\nHost: a\r\n\r\n"))
+        let (head, bytes) = try #require(readHead("\(name) / HTTP/1.1\r\nHost: a\r\n\r\n"))
         #expect(head.method == method)
         #expect(text(head.methodRange, bytes) == name)
         if method != .other { #expect(method.wireName.description == name) }
@@ -62,7 +62,7 @@ struct RequestHeadTests {
     func targets(
         _ method: String, _ target: String, _ form: TargetForm, _ path: String, _ query: String?, _ host: String
     ) throws {
-        let (head, bytes) = try #require(head("\(method) \(target) HTTP/1.1\r\nHost: \(host)\r\n\r\n"))
+        let (head, bytes) = try #require(readHead("\(method) \(target) HTTP/1.1\r\nHost: \(host)\r\n\r\n"))
         #expect(head.form == form)
         #expect(text(head.targetRange, bytes) == target)
         #expect(text(head.pathRange, bytes) == path)
@@ -80,7 +80,7 @@ struct RequestHeadTests {
             ("/a?b=//%/..", true),
         ])
     func plainPaths(_ target: String, _ isPlain: Bool) throws {
-        #expect(try #require(head("GET \(target) HTTP/1.1\r\nHost: a\r\n\r\n")).head.pathIsPlain == isPlain)
+        #expect(try #require(readHead("GET \(target) HTTP/1.1\r\nHost: a\r\n\r\n")).head.pathIsPlain == isPlain)
     }
 
     @Test(
@@ -92,7 +92,7 @@ struct RequestHeadTests {
         ] as [(String, BodyFraming)])
     func framing(_ line: String, _ framing: BodyFraming) throws {
         let lines = line.isEmpty ? "" : line + "\r\n"
-        let (head, _) = try #require(head("POST / HTTP/1.1\r\nHost: a\r\n\(lines)\r\n"))
+        let (head, _) = try #require(readHead("POST / HTTP/1.1\r\nHost: a\r\n\(lines)\r\n"))
         #expect(head.framing == framing)
         #expect(framing.hasBody == (framing != .none && framing != .length(0)))
     }
@@ -107,13 +107,13 @@ struct RequestHeadTests {
         ])
     func keepAlive(_ version: String, _ connection: String, _ isKept: Bool) throws {
         let line = connection.isEmpty ? "" : "Connection: \(connection)\r\n"
-        #expect(try #require(head("GET / HTTP/\(version)\r\nHost: a\r\n\(line)\r\n")).head.keepAlive == isKept)
+        #expect(try #require(readHead("GET / HTTP/\(version)\r\nHost: a\r\n\(line)\r\n")).head.keepAlive == isKept)
     }
 
     @Test("several Connection lines are one list")
     func connectionLines() throws {
         let source = "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n"
-        #expect(try #require(head(source)).head.keepAlive == false)
+        #expect(try #require(readHead(source)).head.keepAlive == false)
     }
 
     @Test(
@@ -124,7 +124,7 @@ struct RequestHeadTests {
         ])
     func expectation(_ version: String, _ line: String, _ expects: Bool) throws {
         let source = "POST / HTTP/\(version)\r\nHost: a\r\nExpect: 100-Continue\r\n\(line)\r\n\r\n"
-        #expect(try #require(head(source)).head.expectsContinue == expects)
+        #expect(try #require(readHead(source)).head.expectsContinue == expects)
     }
 
     @Test(
@@ -138,21 +138,21 @@ struct RequestHeadTests {
     func upgrade(_ method: String, _ version: String, _ connection: String, _ upgrade: String, _ ok: Bool) throws {
         let source =
             "\(method) / HTTP/\(version)\r\nHost: a\r\nConnection: \(connection)\r\nUpgrade: \(upgrade)\r\n\r\n"
-        #expect(try #require(head(source)).head.upgradesToWebSocket == ok)
+        #expect(try #require(readHead(source)).head.upgradesToWebSocket == ok)
     }
 
     @Test("HTTP/1.0 may go without Host, and one empty line may stand in front")
     func leniencies() throws {
-        let (old, _) = try #require(head("GET / HTTP/1.0\r\n\r\n"))
+        let (old, _) = try #require(readHead("GET / HTTP/1.0\r\n\r\n"))
         #expect(old.authorityRange.isEmpty && old.minorVersion == 0 && !old.keepAlive)
-        let (spaced, bytes) = try #require(head("\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n"))
+        let (spaced, bytes) = try #require(readHead("\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n"))
         #expect(text(spaced.pathRange, bytes) == "/x")
         #expect(spaced.length == bytes.count)
     }
 
     @Test("an absolute target speaks for a missing Host in HTTP/1.0")
     func absoluteInHTTP10() throws {
-        let (head, bytes) = try #require(head("GET http://h:8/ HTTP/1.0\r\n\r\n"))
+        let (head, bytes) = try #require(readHead("GET http://h:8/ HTTP/1.0\r\n\r\n"))
         #expect(text(head.authorityRange, bytes) == "h:8")
     }
 
@@ -160,7 +160,7 @@ struct RequestHeadTests {
     func lookups() throws {
         let source =
             "GET / HTTP/1.1\r\nHost: a\r\nX-One: 1\r\ncookie: a=1\r\nx-one: 2\r\nCookie: b=2\r\nX-Request-ID: r\r\n\r\n"
-        let (head, bytes) = try #require(head(source))
+        let (head, bytes) = try #require(readHead(source))
         let one = try #require(HeaderName("X-ONE"))
         let two = try #require(HeaderName("X-Two"))
         unsafe bytes.withUnsafeBytes { raw in
@@ -184,9 +184,9 @@ struct RequestHeadTests {
     func hopByHop() throws {
         let source =
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: x-one, te\r\nX-One: 1\r\nX-Two: 2\r\nTE: trailers\r\n\r\n"
-        let (head, bytes) = try #require(head(source))
+        let (head, bytes) = try #require(readHead(source))
         let dropped = unsafe bytes.withUnsafeBytes { raw in
-            unsafe head.fields.filter { unsafe head.isHopByHop($0, in: raw) }
+            head.fields.filter { unsafe head.isHopByHop($0, in: raw) }
         }
         #expect(dropped.map { text($0.name, bytes) } == ["Connection", "X-One", "TE"])
     }
@@ -226,7 +226,7 @@ struct RequestHeadTests {
     @Test("as many fields as the limit allows are kept, in order")
     func manyFields() throws {
         let lines = (0..<99).map { "X-\($0): \($0)\r\n" }.joined()
-        let (head, bytes) = try #require(head("GET / HTTP/1.1\r\nHost: a\r\n\(lines)\r\n"))
+        let (head, bytes) = try #require(readHead("GET / HTTP/1.1\r\nHost: a\r\n\(lines)\r\n"))
         #expect(head.fields.count == 100)
         for index in 1..<100 { #expect(text(head.fields[index].value, bytes) == "\(index - 1)") }
     }

@@ -24,6 +24,8 @@ final class Authority: Sendable {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gateway-tls-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         self.folder = folder.path
+        // A global is never freed, so the folder goes when the process does.
+        atexit { try? FileManager.default.removeItem(atPath: Authority.shared.get().folder) }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/bash")
         process.arguments = ["-euc", Self.script]
@@ -35,19 +37,20 @@ final class Authority: Sendable {
         guard process.terminationStatus == 0 else { throw Failure(folder: folder.path) }
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: folder) }
-
     struct Failure: Error { let folder: String }
 
-    /// `leaf NAME DAYS SUBJECT-ALT-NAME` signs NAME.key with the intermediate and leaves the chain in NAME.pem.
+    /// `leaf NAME DAYS SUBJECT-ALT-NAME` signs NAME.key with the intermediate, or whoever CA names, and leaves the
+    /// chain in NAME.pem.
     private static let script = """
         ec() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:${2:-P-256} -out $1.key; }
         rsa() { openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:${2:-2048} -out $1.key; }
         leaf() {
           openssl req -new -key $1.key -subj "/CN=$1" -out $1.csr
-          { echo "basicConstraints=CA:FALSE"; echo "extendedKeyUsage=${4:-serverAuth}"
+          { echo "basicConstraints=CA:FALSE"; echo "authorityKeyIdentifier=none"
+            echo "extendedKeyUsage=${4:-serverAuth}"
             [ -z "$3" ] || echo "subjectAltName=$3"; } > $1.ext
-          openssl x509 -req -in $1.csr -CA middle.crt -CAkey middle.key -CAcreateserial -days $2 -extfile $1.ext -out $1.crt
+          openssl x509 -req -in $1.csr -CA ${CA:-middle}.crt -CAkey ${CA:-middle}.key -CAcreateserial \\
+            -days $2 -extfile $1.ext ${HASH:--sha256} -out $1.crt
           cat $1.crt middle.crt > $1.pem
         }
         ec root
@@ -56,7 +59,8 @@ final class Authority: Sendable {
         ec middle
         openssl req -new -key middle.key -subj "/CN=Test intermediate" -out middle.csr
         printf 'basicConstraints=critical,CA:TRUE\\nkeyUsage=critical,keyCertSign' > middle.ext
-        openssl x509 -req -in middle.csr -CA root.pem -CAkey root.key -CAcreateserial -days 3650 -extfile middle.ext -out middle.crt
+        openssl x509 -req -in middle.csr -CA root.pem -CAkey root.key -CAcreateserial \\
+          -days 3650 -extfile middle.ext -out middle.crt
 
         ec site;      leaf site 3650 "DNS:Site.example,DNS:*.site.example,IP:127.0.0.1,IP:::1"
         rsa siteRSA;  leaf siteRSA 3650 "DNS:site.example"
@@ -65,11 +69,15 @@ final class Authority: Sendable {
         ec expired;   leaf expired -1 "DNS:site.example"
         ec nameless;  leaf nameless 3650 ""
         ec mailer;    leaf mailer 3650 "DNS:site.example" emailProtection
-        ec tampered;  leaf tampered 3650 "DNS:site.example"
+        ec sha1;      HASH=-sha1 leaf sha1 3650 "DNS:site.example"
+        ec forger
+        openssl req -x509 -key forger.key -subj "/CN=Test intermediate" -days 3650 -out forger.crt
+        ec forged;    CA=forger leaf forged 3650 "DNS:site.example"
         cat site.crt other.crt > unlinked.pem; cp site.key unlinked.key
         cat site.crt > bare.pem; cp site.key bare.key
         ec alone
-        openssl req -x509 -key alone.key -subj /CN=alone -addext subjectAltName=DNS:site.example -days 3650 -out alone.pem
+        openssl req -x509 -key alone.key -subj /CN=alone -addext subjectAltName=DNS:site.example \\
+          -days 3650 -out alone.pem
 
         openssl pkcs8 -topk8 -in site.key -passout pass:secret -out encrypted8.key
         openssl ec -in site.key -aes128 -passout pass:secret -out encryptedEC.key

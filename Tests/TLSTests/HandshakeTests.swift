@@ -102,7 +102,7 @@ struct HandshakeTests {
 
     @Test("each group of the guideline works", arguments: ["X25519", "P-256", "P-384"])
     func groups(_ group: String) throws {
-        for version in [Self.tls12, 0x0304] {
+        for version in [Self.tls12, 0x0304] as [CInt] {
             let client = try fixture.client {
                 $0.highestVersion = version
                 $0.groups = group == "X25519" ? "X25519:P-256" : group == "P-384" ? "P-384:P-256" : group
@@ -262,6 +262,14 @@ struct HandshakeTests {
         #expect(throws: TLSContextError.tooManyCertificates(limit: 1)) {
             try TLSServerContext.make(
                 certificates: [site, site], ticketKeys: fixture.keys, limits: TLSLimits(serverCertificates: 1))
+        }
+    }
+
+    @Test("a certificate that OpenSSL will not serve stops the start, with its file and the reason")
+    func unservable() throws {
+        let path = fixture.authority.path("sha1.pem")
+        #expect(throws: TLSContextError.certificateRefused(source: path, reason: "ca md too weak")) {
+            try fixture.server("sha1")
         }
     }
 

@@ -1,3 +1,4 @@
+import COpenSSL
 import GatewayBytes
 import Glibc
 import Testing
@@ -89,6 +90,22 @@ func socketPair(buffer: CInt? = nil) throws -> (CInt, CInt) {
         }
     }
     return (ends[0], ends[1])
+}
+
+/// A self-signed certificate for `site.example` that becomes valid in a day.
+func postponedCertificate() throws -> SelfSignedCertificate {
+    let made = try SelfSignedCertificate.make(names: ["site.example"], ips: [], validDays: 10)
+    let list = try PEM(made.certificatePEM, source: "test").certificates(atMost: 1)
+    let text: [UInt8]? = try unsafe made.privateKeyPEM.withBytes { bytes throws(TLSCertificateError) in
+        let key = try unsafe PEM(bytes, source: "test").privateKey()
+        let certificate = unsafe list.pointers[0]
+        guard let sink = MemorySink(), unsafe X509_gmtime_adj(X509_getm_notBefore(certificate), 86_400) != nil,
+            unsafe X509_sign(certificate, key.pointer, EVP_sha256()) > 0,
+            unsafe PEM_write_bio_X509(sink.pointer, certificate) == 1
+        else { return nil }
+        return sink.takeBytes()
+    }
+    return SelfSignedCertificate(certificatePEM: try #require(text), privateKeyPEM: made.privateKeyPEM)
 }
 
 /// Contexts over the test authority's certificates.

@@ -1,3 +1,4 @@
+import COpenSSL
 import Glibc
 import Testing
 
@@ -86,6 +87,35 @@ struct StreamTests {
         #expect(pair.client.shutdown() == .failed)
         #expect(pair.server.receive(into: &received) == .failed(.peerAlert(TLSAlert(number: 20))))
         #expect(received.isEmpty)
+    }
+
+    @Test("a client that renegotiates gets nothing but the warning no_renegotiation")
+    func renegotiation() throws {
+        let pair = try pair(0x0303)
+        // Our own client would not even ask.
+        #expect(unsafe SSL_renegotiate(pair.client.ssl.pointer) == 0)
+        unsafe SSL_clear_options(pair.client.ssl.pointer, cossl_op_no_renegotiation)
+        #expect(unsafe SSL_renegotiate(pair.client.ssl.pointer) == 1)
+        // Starts its second handshake, whose first message the server answers with the warning alone.
+        _ = unsafe SSL_do_handshake(pair.client.ssl.pointer)
+        var received: [UInt8] = []
+        #expect(pair.server.receive(into: &received) == .wantRead)
+        #expect(unsafe SSL_do_handshake(pair.client.ssl.pointer) != 1)
+        #expect(pair.server.send([1]) == .bytes(1))
+    }
+
+    @Test("the keys of TLS 1.3 may be updated in mid-stream, by either side")
+    func keyUpdate() throws {
+        let pair = try pair()
+        for session in [pair.client, pair.server] {
+            #expect(unsafe SSL_key_update(session.ssl.pointer, SSL_KEY_UPDATE_REQUESTED) == 1)
+            #expect(pair.client.send("up".utf8) == .bytes(2))
+            #expect(pair.server.send("down".utf8) == .bytes(4))
+            var received: [UInt8] = []
+            #expect(pair.server.receive(into: &received) == .wantRead)
+            #expect(pair.client.receive(into: &received) == .wantRead)
+            #expect(received == Array("updown".utf8))
+        }
     }
 
     @Test("a plain request on an established session is a bad record")

@@ -1,3 +1,4 @@
+import COpenSSL
 import GatewayBytes
 import Testing
 
@@ -26,14 +27,43 @@ struct VerificationTests {
             ("alone", "site.example", .selfSigned),
             ("bare", "site.example", .unknownIssuer),
             ("mailer", "site.example", .wrongPurpose),
+            ("sha1", "site.example", .tooWeak),
+            ("forged", "site.example", .badSignature),
         ])
     func refused(_ certificate: String, _ host: String, _ failure: TLSVerificationFailure) throws {
-        let outcome = try Pair(fixture.client(), fixture.server(certificate), host: host).handshake()
+        // A server that does not mind what it serves.
+        var lax = TLSProfile.server
+        lax.securityLevel = 0
+        let outcome = try Pair(fixture.client(), fixture.server(certificate, profile: lax), host: host).handshake()
         #expect(outcome.client == .failed(.certificateRefused(failure)))
         guard case .failed(.peerAlert) = outcome.server else {
             Issue.record("the server was not told: \(outcome.server)")
             return
         }
+    }
+
+    @Test("a certificate of the future is refused, and loads with a warning")
+    func notYetValid() throws {
+        let made = try postponedCertificate()
+        let certificate = try TLSCertificate.load(chainPEM: made.certificatePEM, keyPEM: made.privateKeyPEM)
+        #expect(certificate.warnings == [.notYetValid(until: certificate.summary.notBefore)])
+        let server = try TLSServerContext.make(certificates: [certificate], ticketKeys: fixture.keys)
+        let client = try TLSClientContext.make(verification: .certificates(pem: made.certificatePEM))
+        let outcome = try Pair(client, server).handshake()
+        #expect(outcome.client == .failed(.certificateRefused(.notYetValid)))
+    }
+
+    @Test(
+        "OpenSSL's other verdicts have names too",
+        arguments: [
+            (X509_V_ERR_CERT_REVOKED, TLSVerificationFailure.revoked), (X509_V_ERR_CERT_CHAIN_TOO_LONG, .chainTooLong),
+            (X509_V_ERR_PATH_LENGTH_EXCEEDED, .chainTooLong), (X509_V_ERR_INVALID_CA, .wrongPurpose),
+            (X509_V_ERR_EE_KEY_TOO_SMALL, .tooWeak), (X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, .selfSigned),
+            (X509_V_ERR_CRL_HAS_EXPIRED, .other(X509_V_ERR_CRL_HAS_EXPIRED)),
+        ])
+    func verdicts(_ code: CInt, _ failure: TLSVerificationFailure) {
+        #expect(TLSVerificationFailure(code) == failure)
+        #expect(!"\(failure)".isEmpty)
     }
 
     @Test("the reason reads as a sentence")

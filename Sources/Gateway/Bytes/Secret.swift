@@ -16,6 +16,14 @@ package struct Secret: Sendable, CustomStringConvertible, CustomDebugStringConve
         return try result.get()
     }
 
+    /// Compares without revealing by its duration where the difference is; the length may show.
+    package func equals(_ other: [UInt8]) -> Bool {
+        guard other.count == bytes.count else { return false }
+        var difference: UInt8 = 0
+        for place in bytes.indices { difference |= bytes[place] ^ other[place] }
+        return difference == 0
+    }
+
     package var description: String { "<secret>" }
     package var debugDescription: String { "<secret>" }
     package var customMirror: Mirror { Mirror(self, children: [], displayStyle: .struct) }

@@ -45,12 +45,12 @@ package enum ChunkError: Error, Equatable, Sendable {
 /// How much of a chunked body may be something other than data.
 package struct ChunkLimits: Equatable, Sendable {
     /// Hexadecimal digits of a chunk size, leading zeros included.
-    package var sizeDigits: Int
+    package let sizeDigits: Int
     /// Bytes of chunk extensions in the whole body, so that many small chunks cannot smuggle in a large cost.
-    package var extensionBytes: Int
+    package let extensionBytes: Int
     /// The whole trailer section with its line ends.
-    package var trailerBytes: Int
-    package var trailerFields: Int
+    package let trailerBytes: Int
+    package let trailerFields: Int
 
     package init(
         sizeDigits: Int = 16, extensionBytes: Int = 4096, trailerBytes: Int = 8192, trailerFields: Int = 32

@@ -8,10 +8,10 @@ extension OutputBuffer {
     package mutating func appendChunkHead(count: Int) {
         precondition(count > 0, "an empty chunk would end the body")
         append(hexadecimal: UInt64(count))
-        append("\r\n")
+        append(literal: "\r\n")
     }
 
-    package mutating func appendChunkTail() { append("\r\n") }
+    package mutating func appendChunkTail() { append(literal: "\r\n") }
 
     /// Appends `bytes` as one chunk; nothing when there are none.
     package mutating func appendChunk(_ bytes: UnsafeRawBufferPointer) {
@@ -29,8 +29,8 @@ extension OutputBuffer {
 
     /// Ends the body. Framing and connection fields in `trailers` are left out.
     package mutating func appendLastChunk(trailers: HeaderFields = HeaderFields()) {
-        append("0\r\n")
+        append(literal: "0\r\n")
         trailers.write(to: &self)
-        append("\r\n")
+        append(literal: "\r\n")
     }
 }

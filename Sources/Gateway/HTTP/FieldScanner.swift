@@ -96,21 +96,26 @@ struct FieldScanner: Sendable {
 }
 
 /// How far a head that arrives in pieces has been read, so that no byte of it is looked at more than twice.
+///
+/// A line that came in part is read again only when a control character has come: a line end, or something to refuse.
+/// So a line that is wrong in another way may be refused later than if it had come whole, but for the same reason.
 struct LineProgress: Sendable {
     /// The first byte of the line that is being read.
     var lineStart = 0
-    /// Up to here that line is known to hold no line feed.
+    /// Up to here that line has been searched.
     private var searched = 0
 
-    /// Whether a line end, or the limit of the line, has come into sight since ``pause(at:)``.
+    /// Whether there is reason to read on since ``pause(lineStart:at:)``.
     @inline(__always)
     mutating func mayGoOn(_ input: Input, limit: Int) -> Bool {
-        searched <= lineStart || hasMore(input, limit: limit)
+        searched <= lineStart || hasNews(input, limit: limit)
     }
 
-    private mutating func hasMore(_ input: Input, limit: Int) -> Bool {
+    private mutating func hasNews(_ input: Input, limit: Int) -> Bool {
         let end = min(input.count, limit)
-        guard end < limit, searched <= end, input.firstLineFeed(in: searched..<end) == nil else { return true }
+        guard end < limit, searched <= end else { return true }
+        // Why one byte back: a carriage return there was waiting for its line feed.
+        if input.endOfValue(from: searched - 1, to: end) < end { return true }
         searched = end
         return false
     }

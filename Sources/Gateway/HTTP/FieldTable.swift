@@ -1,11 +1,11 @@
 /// One parsed field line: the number of a known name, and where name and value stand. Sixteen bytes.
 package struct FieldRange: Equatable, Sendable {
-    private let nameStart: UInt32
-    private let nameLength: UInt16
+    @usableFromInline let nameStart: UInt32
+    @usableFromInline let nameLength: UInt16
     /// The number of a known name, or 0.
     let id: UInt8
-    private let valueStart: UInt32
-    private let valueLength: UInt32
+    @usableFromInline let valueStart: UInt32
+    @usableFromInline let valueLength: UInt32
 
     static let unused = FieldRange(id: 0, name: 0..<0, value: 0..<0)
 
@@ -19,12 +19,10 @@ package struct FieldRange: Equatable, Sendable {
         valueLength = UInt32(truncatingIfNeeded: value.count)
     }
 
-    @inline(__always)
-    package var name: ByteRange { ByteRange(Int(nameStart), Int(nameStart) &+ Int(nameLength)) }
+    @inlinable package var name: ByteRange { ByteRange(Int(nameStart), Int(nameStart) &+ Int(nameLength)) }
 
     /// Without the blanks around it; may be empty.
-    @inline(__always)
-    package var value: ByteRange { ByteRange(Int(valueStart), Int(valueStart) &+ Int(valueLength)) }
+    @inlinable package var value: ByteRange { ByteRange(Int(valueStart), Int(valueStart) &+ Int(valueLength)) }
 
     /// The name as a value of its own. Costs a `String` when it is not a known one.
     package func headerName(in bytes: UnsafeRawBufferPointer) -> HeaderName {

@@ -3,13 +3,13 @@ package import GatewayBytes
 /// How large a head may be. What is larger is refused before it is stored.
 package struct HeadLimits: Equatable, Sendable {
     /// Method, target and version with their line end; 414 above it. Also bounds the status line of a response.
-    package var requestLine: ByteCount
+    package let requestLine: ByteCount
     /// Everything up to and with the empty line; 431 above it.
-    package var head: ByteCount
+    package let head: ByteCount
     /// One field line with its line end; 431 above it.
-    package var fieldLine: ByteCount
+    package let fieldLine: ByteCount
     /// Field lines; 431 above it.
-    package var fieldCount: Int
+    package let fieldCount: Int
 
     /// A line is cut down to what offsets can say (65,535 bytes), a head to 16 MiB, and no line is larger than the head.
     package init(

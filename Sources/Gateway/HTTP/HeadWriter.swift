@@ -1,7 +1,7 @@
 package import GatewayBytes
 
 extension OutputBuffer {
-    /// Appends a response head: status line, Date, `fields`, and what `plan` says about framing and connection.
+    /// Appends a response head: status line, Date, `fields`, and what `plan` says about connection and framing.
     ///
     /// Fields about framing and connection are left out of `fields`: the plan is their only author. An interim response
     /// (1xx) gets no Date. `fields` may bring a Date of its own.
@@ -13,50 +13,49 @@ extension OutputBuffer {
         appendStatusLine(status)
         if !status.isInformational, !fields.contains(.date) { unsafe date.withLine { unsafe append($0) } }
         fields.write(to: &self)
-        appendFraming(plan.declaration)
         appendConnection(plan.connection, minorVersion: plan.minorVersion)
-        append("\r\n")
+        appendFramingAndEnd(plan.declaration)
     }
 
     /// `HTTP/1.1 100 Continue` and its empty line.
-    package mutating func appendContinue() { append("HTTP/1.1 100 Continue\r\n\r\n") }
+    package mutating func appendContinue() { append(literal: "HTTP/1.1 100 Continue\r\n\r\n") }
 
     @inline(__always)
     private mutating func appendStatusLine(_ status: Status) {
         if status == .ok {
-            append("HTTP/1.1 200 OK\r\n")
+            append(literal: "HTTP/1.1 200 OK\r\n")
         } else {
-            append("HTTP/1.1 ")
+            append(literal: "HTTP/1.1 ")
             append(decimal: UInt64(status.code))
-            append(" ")
-            append(status.reason)
-            append("\r\n")
+            append(literal: " ")
+            append(literal: status.reason)
+            append(literal: "\r\n")
         }
     }
 
     @inline(__always)
-    private mutating func appendFraming(_ declaration: ResponsePlan.Declaration) {
+    private mutating func appendFramingAndEnd(_ declaration: ResponsePlan.Declaration) {
         switch declaration {
-        case .nothing: break
-        case .length(let count): appendContentLength(count)
-        case .chunked: append("Transfer-Encoding: chunked\r\n")
+        case .nothing: append(literal: "\r\n")
+        case .length(let count): appendContentLengthAndEnd(count)
+        case .chunked: append(literal: "Transfer-Encoding: chunked\r\n\r\n")
         }
     }
 
     @inline(__always)
-    fileprivate mutating func appendContentLength(_ count: UInt64) {
-        append("Content-Length: ")
+    fileprivate mutating func appendContentLengthAndEnd(_ count: UInt64) {
+        append(literal: "Content-Length: ")
         append(decimal: count)
-        append("\r\n")
+        append(literal: "\r\n\r\n")
     }
 
     @inline(__always)
     fileprivate mutating func appendConnection(_ intent: ConnectionIntent, minorVersion: UInt8) {
         switch intent {
         case .keepAlive where minorVersion == 1: break
-        case .keepAlive: append("Connection: keep-alive\r\n")
-        case .close: append("Connection: close\r\n")
-        case .upgrade: append("Connection: Upgrade\r\n")
+        case .keepAlive: append(literal: "Connection: keep-alive\r\n")
+        case .close: append(literal: "Connection: close\r\n")
+        case .upgrade: append(literal: "Connection: Upgrade\r\n")
         }
     }
 }
@@ -80,7 +79,7 @@ package enum RequestWriteError: Error, Equatable, Sendable {
 }
 
 extension OutputBuffer {
-    /// Appends an HTTP/1.1 request head for an upstream: Host first, then `fields`, framing and connection.
+    /// Appends an HTTP/1.1 request head for an upstream: Host first, then `fields`, connection and framing.
     ///
     /// Host, framing and connection fields in `fields` are left out. `Expect` and `Upgrade` go in `fields`.
     ///
@@ -100,20 +99,19 @@ extension OutputBuffer {
 
         reserve(method.count + target.count + host.count + fields.byteCount + 128)
         unsafe append(method.bytes)
-        append(" ")
+        append(literal: " ")
         unsafe append(target)
-        append(" HTTP/1.1\r\nHost: ")
+        append(literal: " HTTP/1.1\r\nHost: ")
         unsafe append(host)
-        append("\r\n")
+        append(literal: "\r\n")
         fields.write(to: &self, omitting: fields.contains(.host) ? .host : nil)
-        switch body {
-        case .length(let count): appendContentLength(count)
-        case .unknownLength: append("Transfer-Encoding: chunked\r\n")
-        // A POST without content says so; a GET without content is the rule (RFC 9110 §8.6).
-        case .empty: if Self.usuallyHasContent(method) { appendContentLength(0) }
-        }
         appendConnection(connection, minorVersion: 1)
-        append("\r\n")
+        switch body {
+        case .length(let count): appendFramingAndEnd(.length(count))
+        case .unknownLength: appendFramingAndEnd(.chunked)
+        // A POST without content says so; a GET without content is the rule (RFC 9110 §8.6).
+        case .empty: appendFramingAndEnd(Self.usuallyHasContent(method) ? .length(0) : .nothing)
+        }
     }
 
     /// The same for a known method and spans.
@@ -145,4 +143,10 @@ extension OutputBuffer {
         default: return false
         }
     }
+}
+
+extension OutputBuffer {
+    /// Appends a literal as the bytes it is. Without the label a bare literal is taken for a `String`, which is slower.
+    @inline(__always)
+    mutating func append(literal: StaticString) { append(literal) }
 }

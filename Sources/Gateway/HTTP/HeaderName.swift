@@ -31,6 +31,13 @@ package struct HeaderName: Sendable, CustomStringConvertible {
         custom = id == 0 ? text : ""
     }
 
+    /// A name the programmer vouches for.
+    package init(literal: StaticString) {
+        let name = Input(literal)
+        precondition(name.isToken, "a header name must be a token")
+        self.init(id: NameIndex.shared.find(name), name: name)
+    }
+
     var known: KnownName? { KnownName(rawValue: id) }
 
     /// The name as it is sent: the registered spelling of a known name, the given one otherwise.

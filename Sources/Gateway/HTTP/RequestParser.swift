@@ -1,7 +1,13 @@
 /// Reads request heads (RFC 9112 §2 to §6), refusing everything that two readers could understand in two ways.
 ///
-/// Stricter than the RFC demands, on purpose: see `docs/decisions` for the list. Allocates nothing but what a
-/// ``RequestHead`` needs to grow once.
+/// Stricter than the RFC demands, on purpose. Also refused are: methods in lower case (501); versions other than 1.1 and
+/// 1.0 (505); a Content-Length that is repeated or has leading zeros, even when harmless; an empty Host, and hosts with
+/// percent-encoding, sub-delimiters or an empty port; an absolute-form target that spells the authority of Host with
+/// another port or dot; options of Connection that name an end-to-end field; names that spell a protected field with
+/// underscores; `%00` and bad percent-encoding in the path. Taken beyond RFC 3986: `[ ] | ^` in the path and
+/// `` ` { } \ `` in the query, which browsers send.
+///
+/// Allocates nothing but what a ``RequestHead`` needs to grow once.
 package struct RequestParser: Sendable {
     private enum Pause { case done, incomplete, full }
 

@@ -1,9 +1,9 @@
 // The vocabulary a plugin writes in. Re-exported so that PluginKit is the only gateway module a plugin imports.
-@_exported package import GatewayAuth
-@_exported package import GatewayBytes
-@_exported package import GatewayConfig
-@_exported package import GatewayHTTP
-@_exported package import GatewayRuntime
-@_exported package import GatewayTelemetry
-@_exported package import GatewayUpstream
-@_exported package import GatewayWebSocket
+@_exported public import GatewayAuth
+@_exported public import GatewayBytes
+@_exported public import GatewayConfig
+@_exported public import GatewayHTTP
+@_exported public import GatewayRuntime
+@_exported public import GatewayTelemetry
+@_exported public import GatewayUpstream
+@_exported public import GatewayWebSocket

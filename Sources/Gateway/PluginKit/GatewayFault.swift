@@ -1,4 +1,4 @@
-package import GatewayBytes
+import GatewayBytes
 package import GatewayHTTP
 
 /// An error on its way to a client: status, a code for programs, a message a person can act on.
@@ -8,7 +8,7 @@ package struct GatewayFault: Error, Sendable {
     package enum Source: Sendable { case client, gateway, upstream }
 
     package let status: Status
-    /// Stable, upper case with underscores: `TOKEN_EXPIRED`.
+    /// Stable, lower case with underscores: `token_expired`.
     package let code: String
     package let message: String
     package let source: Source
@@ -27,23 +27,24 @@ package struct GatewayFault: Error, Sendable {
     }
 
     package static func notFound(_ message: String = "Nothing is served at this path.") -> GatewayFault {
-        GatewayFault(.notFound, "NOT_FOUND", message)
+        GatewayFault(.notFound, "not_found", message)
     }
 
     package static func contentTooLarge(limit: Int) -> GatewayFault {
         GatewayFault(
-            .contentTooLarge, "CONTENT_TOO_LARGE", "The request body is larger than the \(limit) bytes allowed here.")
+            .contentTooLarge, "content_too_large", "The request body is larger than the \(limit) bytes allowed here.")
     }
 
     /// The error as its response.
     package func response(requestID: RequestID) -> Response {
         var json = JSONWriter()
         json.object { json in
-            json.name("error").object { error in
-                error.name("code").string(code)
-                error.name("message").string(message)
+            json.key("error")
+            json.object { error in
+                error.member("code", code)
+                error.member("message", message)
             }
-            json.name("requestId").string(requestID.description)
+            json.member("requestId", requestID.description)
         }
         var fields = fields
         fields.append(.contentType, "application/json")

@@ -2,7 +2,7 @@ package import GatewayRuntime
 import Synchronization
 
 /// State that each loop has for itself: caches, pools. No locks, because each value stays on one loop.
-package final class PerLoop<Value>: Sendable {
+@safe package final class PerLoop<Value>: Sendable {
     private final class Box {
         let value: Value
         init(_ value: Value) { self.value = value }

@@ -24,7 +24,7 @@ package final class PluginMetrics: Sendable {
     }
 
     package func histogram(_ name: String, _ help: String, shape: HistogramShape = .latency) -> Histogram {
-        make(.unregistered) { () throws(MetricError) in try registry.histogram(full(name), help, shape: shape) }
+        make(.unregistered) { () throws(MetricError) in try registry.histogram(full(name), help, shape) }
     }
 
     package func counters(_ name: String, _ help: String, labels: [String]) -> MetricFamily<Counter> {

@@ -17,11 +17,19 @@ package enum Access: Hashable, Sendable {
 package struct EntryPoint: Hashable, Sendable {
     package let name: String
     package let listen: ListenAddress?
+    /// Whether it speaks TLS when certificates are configured.
+    package let isEncrypted: Bool
+
+    package init(name: String, listen: ListenAddress?, isEncrypted: Bool = true) {
+        self.name = name
+        self.listen = listen
+        self.isEncrypted = isEncrypted
+    }
 
     /// `WEBSOCKET_PORT`.
     package static let main = EntryPoint(name: "main", listen: nil)
     /// `OPS_LISTEN`.
-    package static let operations = EntryPoint(name: "ops", listen: nil)
+    package static let operations = EntryPoint(name: "ops", listen: nil, isEncrypted: false)
 }
 
 /// One declared route.
@@ -34,6 +42,19 @@ package struct Route: Sendable {
     package let plugin: PluginName
     package let isWebSocket: Bool
     package let handler: Handler
+
+    package init(
+        method: Method?, pattern: RoutePattern, access: Access, entryPoint: EntryPoint, plugin: PluginName,
+        isWebSocket: Bool, handler: @escaping Handler
+    ) {
+        self.method = method
+        self.pattern = pattern
+        self.access = access
+        self.entryPoint = entryPoint
+        self.plugin = plugin
+        self.isWebSocket = isWebSocket
+        self.handler = handler
+    }
 }
 
 /// Work that runs beside requests, from start to drain, on one loop.
@@ -41,6 +62,14 @@ package struct BackgroundService: Sendable {
     package let name: String
     package let plugin: PluginName
     package let run: @Sendable (ServiceContext) async throws -> Void
+
+    package init(
+        name: String, plugin: PluginName, run: @escaping @Sendable (ServiceContext) async throws -> Void
+    ) {
+        self.name = name
+        self.plugin = plugin
+        self.run = run
+    }
 }
 
 /// What a background service may use.
@@ -185,8 +214,10 @@ package struct Registrar {
     // MARK: The rest
 
     /// Opens a port of the plugin's own; routes name it by `at:`.
-    package mutating func entryPoint(_ name: String, listen: ListenAddress) -> EntryPoint {
-        let entry = EntryPoint(name: name, listen: listen)
+    package mutating func entryPoint(
+        _ name: String, listen: ListenAddress, isEncrypted: Bool = true
+    ) -> EntryPoint {
+        let entry = EntryPoint(name: name, listen: listen, isEncrypted: isEncrypted)
         registrations.entryPoints.append(entry)
         return entry
     }
@@ -206,14 +237,11 @@ package struct Registrar {
 package struct GatewayContext: Sendable {
     /// Paths on which the guides expect "the" WebSocket: `/` and WEBSOCKET_PATH. The first plugin to claim them has them.
     package let mainSocketPaths: [String]
-    /// Every main address is loopback.
-    package let isLoopbackOnly: Bool
     /// Number of event loops.
     package let loopCount: Int
 
-    package init(mainSocketPaths: [String], isLoopbackOnly: Bool, loopCount: Int) {
+    package init(mainSocketPaths: [String], loopCount: Int) {
         self.mainSocketPaths = mainSocketPaths
-        self.isLoopbackOnly = isLoopbackOnly
         self.loopCount = loopCount
     }
 }

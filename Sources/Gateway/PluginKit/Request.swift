@@ -7,7 +7,7 @@ package import GatewayRuntime
 /// Its head is read where it arrived, in the loop's receive buffer, until the first suspension; then the server moves
 /// it into storage of the request's own (``detach()``). So everything here may be used at any time while the handler
 /// runs, and a request kept after its response was sent stays readable too.
-package final class Request {
+@safe package final class Request {
     package let loop: EventLoop
     /// Reads the body as it arrives.
     package let body: RequestBody
@@ -71,7 +71,7 @@ package final class Request {
     /// Moves the head out of the loop's buffer, before the loop receives again. Does nothing the second time.
     package func detach() {
         guard unsafe owned == nil else { return }
-        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 1)
+        let copy = unsafe UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 1)
         unsafe copy.copyMemory(from: bytes)
         unsafe owned = copy
         unsafe bytes = UnsafeRawBufferPointer(start: copy.baseAddress, count: bytes.count)
@@ -110,6 +110,16 @@ package final class Request {
         return text(field.value)
     }
 
+    /// Every value of a header field, one per line, in order.
+    package func values(of name: HeaderName) -> [String] {
+        var values: [String] = []
+        let bytes = unsafe headBytes
+        unsafe head.fields.forEach(name, in: bytes) { field in
+            values.append(unsafe String(decoding: field.value.of(bytes), as: UTF8.self))
+        }
+        return values
+    }
+
     /// What the route's pattern captured under `name`, as it was sent.
     package func capture(_ name: String) -> String? { captures.first { $0.name == name }?.value }
 
@@ -122,4 +132,9 @@ package final class Request {
 package struct RouteCapture: Sendable {
     package let name: String
     package let value: String
+
+    package init(name: String, value: String) {
+        self.name = name
+        self.value = value
+    }
 }

@@ -1,4 +1,3 @@
-package import GatewayBytes
 package import GatewayHTTP
 package import GatewayUpstream
 

@@ -22,7 +22,7 @@ extension WebSocketHandler {
 }
 
 /// One complete message, in the loop's buffer.
-package struct WebSocketMessage {
+@safe package struct WebSocketMessage {
     package enum Kind: Sendable { case text, binary }
 
     package let kind: Kind
@@ -33,9 +33,8 @@ package struct WebSocketMessage {
         unsafe self.storage = storage
     }
 
-    package var count: Int { storage.count }
-    /// The payload in place, valid until ``WebSocketHandler/received(_:on:)`` returns.
-    package var span: RawSpan { @_lifetime(borrow self) get { unsafe storage.bytes } }
+    package var count: Int { unsafe storage.count }
+    /// Reads the payload in place.
     package func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R { try unsafe body(storage) }
     /// A copy of the payload.
     package var bytes: [UInt8] { unsafe Array(storage) }

@@ -1,4 +1,4 @@
-package import GatewayWebSocket
+import GatewayWebSocket
 
 /// A WebSocket as a sequence of messages, for handlers that suspend.
 ///

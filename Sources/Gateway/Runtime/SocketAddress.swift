@@ -64,6 +64,9 @@ package struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// What one customer usually has: an IPv4 address, or the /64 of an IPv6 address.
+    package var prefixKey: UInt64 { isIPv6 ? high : high | 1 }
+
     package func with(port: UInt16) -> SocketAddress {
         SocketAddress(high: high, low: low, port: port, isIPv6: isIPv6)
     }

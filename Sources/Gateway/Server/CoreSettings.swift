@@ -2,8 +2,10 @@ package import GatewayAuth
 package import GatewayBytes
 package import GatewayConfig
 package import GatewayHTTP
-package import GatewayRuntime
-package import GatewayWebSocket
+package import GatewayTelemetry
+package import GatewayUpstream
+import GatewayRuntime
+import GatewayWebSocket
 
 /// Where the gateway listens, and how many connections it takes.
 package struct ListenSettings: Settings {
@@ -106,7 +108,6 @@ package struct WebSocketSettings: Settings {
     package let frameWarnThreshold: ByteCount
     package let closeTimeout: Duration
     package let sendBuffer: ByteCount
-    package let allowedOrigins: [String]
 
     package init(from env: inout SettingsReader) {
         path = env.optional(
@@ -140,8 +141,8 @@ package struct WebSocketSettings: Settings {
             exactly: "MAX_FRAME_SIZE", default: .mebibytes(1), in: .kibibytes(1) ... .mebibytes(64), bare: .bytes,
             "Largest frame; a larger one closes the socket with 1009 before it is read.")
         maxMessage = env.optional(
-            exactly: "MAX_MESSAGE_SIZE", default: nil, in: .kibibytes(1) ... .mebibytes(64), bare: .bytes,
-            "Largest message after inflation and over all fragments. MAX_FRAME_SIZE unless set.") ?? maxFrame
+            exactly: "MAX_MESSAGE_SIZE", default: maxFrame, in: .kibibytes(1) ... .mebibytes(64), bare: .bytes,
+            defaultPhrase: "MAX_FRAME_SIZE", "Largest message after inflation and over all fragments.")
         maxFragments = env.optional(
             exactly: "MAX_FRAGMENTS", default: 65536, in: 1...1_000_000,
             "Most fragments of one message; more close the socket with 1008.")
@@ -157,10 +158,30 @@ package struct WebSocketSettings: Settings {
         sendBuffer = env.optional(
             exactly: "WEBSOCKET_SEND_BUFFER", default: .mebibytes(1), in: .kibibytes(16) ... .mebibytes(64),
             bare: .bytes, "Unsent bytes per socket above which it counts as too slow and is closed with 1013.")
-        allowedOrigins = env.optional(
-            exactly: "ALLOWED_ORIGINS", default: [],
-            "Origins that may open sockets or send cookies, such as https://app.example.com or https://*.example.com. Empty: any origin may open a socket, since a token is needed; cookies only the gateway's own.")
     }
+}
+
+extension WebSocketSettings {
+    var heartbeat: HeartbeatPolicy {
+        HeartbeatPolicy(interval: pingInterval, patience: pongTimeout, allowedMisses: maxMissedPongs)
+    }
+
+    var messageLimits: MessageLimits {
+        MessageLimits(
+            frame: maxFrame, message: maxMessage, fragments: maxFragments, frameWarning: frameWarnThreshold)
+    }
+
+    var deflate: DeflateSettings {
+        var deflate = DeflateSettings()
+        deflate.isEnabled = isCompressionEnabled
+        deflate.level = compressionLevel
+        deflate.threshold = compressionThreshold.bytes
+        deflate.keepsOwnWindow = keepsContext
+        deflate.keepsPeerWindow = keepsContext
+        deflate.windowBits = maxWindowBits
+        return deflate
+    }
+
 }
 
 /// How the process ends and what it writes.
@@ -199,7 +220,28 @@ package struct CoreSettings: Sendable {
     package let webSocket: WebSocketSettings
     package let tls: TLSSettings
     package let auth: AuthSettings
+    package let failuresPerMinute: Int
     package let operations: OperationSettings
+    package let log: LogSettings
+    package let upstream: UpstreamSettings
+
+    /// Reads every section of the core; look at the reader's problems before using anything.
+    package init(from env: inout SettingsReader) {
+        listen = env.read(section: "Listening").settings
+        log = env.read(section: "Logging").settings
+        tls = env.read(section: "TLS").settings
+        http = env.read(section: "HTTP").settings
+        webSocket = env.read(section: "WebSocket").settings
+        let tokens: AuthEnvironment = env.read(section: "Tokens").settings
+        auth = tokens.settings
+        failuresPerMinute = tokens.failuresPerMinute
+        upstream = env.read(section: "Upstreams").settings
+        operations = env.read(section: "Operations").settings
+    }
+
+    var origins: OriginPolicy {
+        auth.allowedOrigins.isEmpty ? .any : .allowing(auth.allowedOrigins.compactMap(OriginRule.init))
+    }
 
     var headLimits: HeadLimits { http.headLimits }
     var headTimeout: Duration { http.headTimeout }
@@ -210,6 +252,26 @@ package struct CoreSettings: Sendable {
     var discardLimit: ByteCount { http.discardLimit }
     var sendBuffer: ByteCount { http.sendBuffer }
 }
+
+/// What is logged, and how.
+package struct LogSettings: Settings {
+    package let level: LogLevel
+    package let format: LogFormat
+
+    package init(from env: inout SettingsReader) {
+        level = env.optional(
+            exactly: "LOG_LEVEL", default: LogLevel.info, "Least severe level that is written. Any case.")
+        let environment: String = env.optional(
+            exactly: "NODE_ENV", default: "", defaultPhrase: "none",
+            "`production` makes JSON the default format. Kept from the guide's manifests.")
+        format = env.optional(
+            exactly: "LOG_FORMAT", default: environment == "production" ? LogFormat.json : .text,
+            defaultPhrase: "text; json if NODE_ENV is production", "Lines for people, or JSON for machines.")
+    }
+}
+
+extension LogLevel: SettingChoice {}
+extension LogFormat: SettingChoice {}
 
 /// Certificates of the main port and the plugins' ports.
 package struct TLSSettings: Settings {

@@ -1,10 +1,8 @@
-package import GatewayAuth
-package import GatewayBytes
-package import GatewayConfig
+import GatewayConfig
 import GatewayHTTP
 package import GatewayRuntime
-package import GatewayTLS
-package import GatewayTelemetry
+import GatewayTLS
+import GatewayTelemetry
 package import PluginKit
 import Synchronization
 
@@ -31,7 +29,7 @@ package final class GatewayServer: Sendable {
     private let shared: SharedState
     private let logs: LogSystem
     private let log: Logger
-    private let readiness: Readiness
+    private let readiness: ReadinessSwitch
     private let listeners = Mutex<[BoundListener]>([])
 
     private struct BoundListener {
@@ -89,7 +87,7 @@ package final class GatewayServer: Sendable {
             handle.server = server
             for (entry, descriptor) in mine {
                 do throws(SystemError) {
-                    try server.listen(descriptor, entry: entry, tls: entry == .operations ? nil : tls)
+                    try server.listen(descriptor, entry: entry, tls: entry.isEncrypted ? tls : nil)
                 } catch {
                     log.error("port cannot be watched", .string("entry", entry.name), .error(error))
                 }
@@ -114,7 +112,7 @@ package final class GatewayServer: Sendable {
             listeners.withLock { $0.append(listener) }
             log.info(
                 "listening", .string("entry", entry.name), .string("address", bound.description),
-                .bool("tls", tls != nil && entry != .operations))
+                .bool("tls", tls != nil && entry.isEncrypted))
             return bound
         } catch {
             throw Self.explain(error, entry, address)
@@ -237,7 +235,7 @@ package final class LoopHandle: @unchecked Sendable {
 }
 
 /// Whether new work is welcome.
-package final class Readiness: Sendable {
+package final class ReadinessSwitch: Sendable {
     private let ready = Atomic<Bool>(false)
 
     package init() {}

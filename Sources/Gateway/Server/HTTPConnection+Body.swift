@@ -1,5 +1,6 @@
 import GatewayHTTP
 import GatewayRuntime
+import GatewayTransport
 import PluginKit
 
 /// Where the body of the current request stands.
@@ -52,7 +53,7 @@ extension HTTPConnection: RequestBodySource {
             if body.isComplete { return nil }
             if sawEndOfInput {
                 reply.mustClose = true
-                throw GatewayFault(.badRequest, "BODY_INCOMPLETE", "The connection ended before the request body did.")
+                throw GatewayFault(.badRequest, "body_incomplete", "The connection ended before the request body did.")
             }
             if timedOut { throw bodyTimeout() }
             inviteBody()
@@ -72,7 +73,7 @@ extension HTTPConnection: RequestBodySource {
 
     private func bodyTimeout() -> GatewayFault {
         reply.mustClose = true
-        return GatewayFault(.requestTimeout, "BODY_TIMEOUT", "The request body made no progress.")
+        return GatewayFault(.requestTimeout, "body_timeout", "The request body made no progress.")
     }
 
     private func inviteBody() {
@@ -90,7 +91,7 @@ extension HTTPConnection: RequestBodySource {
             if let chunk { return chunk }
             guard leftover.isEmpty else { return nil }
         }
-        guard !window.isEmpty else { return nil }
+        guard unsafe !window.isEmpty else { return nil }
         let (chunk, used) = try unsafe decode(window)
         unsafe window = UnsafeRawBufferPointer(rebasing: window[used...])
         return chunk
@@ -111,7 +112,7 @@ extension HTTPConnection: RequestBodySource {
             } catch {
                 reply.mustClose = true
                 let refusal = RequestError.chunk(error)
-                throw GatewayFault(refusal.status, "BAD_CHUNK", error.message)
+                throw GatewayFault(refusal.status, "bad_chunk", error.message)
             }
         }
     }

@@ -10,7 +10,7 @@ import PluginKit
 /// and runs it at once, so that a request that never suspends is parsed, answered and its response sent within one
 /// event, all out of the loop's buffers. What is left over when the task suspends moves into storage of its own: that
 /// is the borrowing rule, and ``settle()`` is the only place where it is applied.
-final class HTTPConnection {
+@safe final class HTTPConnection {
     let stream: ByteStream
     let server: LoopServer
     let router: Router
@@ -25,7 +25,7 @@ final class HTTPConnection {
     private var task: Task<Void, Never>?
 
     /// New bytes in the loop's buffer, while ``streamReadable()`` runs.
-    var window = UnsafeRawBufferPointer(start: nil, count: 0)
+    var window = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
     /// Bytes that arrived before they were wanted. Bounded: input pauses while nobody waits for it.
     var leftover: [UInt8] = []
 
@@ -72,8 +72,8 @@ final class HTTPConnection {
             let started = MonotonicTime.read()
             let response = await respond(to: request)
             if case .webSocket(let upgrade) = response.body {
-                await send(openWebSocket(upgrade, for: request, started: started), to: request, started: started)
-                if phase == .upgraded { return }
+                guard let refusal = open(upgrade, for: request, started: started) else { return }
+                await send(refusal, to: request, started: started)
             } else {
                 await send(response, to: request, started: started)
             }
@@ -96,7 +96,7 @@ final class HTTPConnection {
             return fault.response(requestID: request.id)
         } catch is CancellationError {
             reply.mustClose = true
-            return GatewayFault(.serviceUnavailable, "CANCELLED", "The request was cancelled.", source: .gateway)
+            return GatewayFault(.serviceUnavailable, "cancelled", "The request was cancelled.", source: .gateway)
                 .response(requestID: request.id)
         } catch {
             return server.unexpected(error, in: request).response(requestID: request.id)
@@ -132,7 +132,7 @@ final class HTTPConnection {
                 refuse(error)
                 return false
             }
-            let hasPartial = !leftover.isEmpty || !window.isEmpty
+            let hasPartial = unsafe !leftover.isEmpty || !window.isEmpty
             if sawEndOfInput || (server.isDraining && !hasPartial) { return false }
             if timedOut {
                 if phase == .head { refuse(.headTimedOut) }
@@ -156,8 +156,8 @@ final class HTTPConnection {
 
     private func parseHead() throws(RequestError) -> Bool {
         if leftover.isEmpty {
-            guard !window.isEmpty, unsafe try parser.parse(window, into: &head) else { return false }
-            beginRequest().borrow(head, unsafe UnsafeRawBufferPointer(rebasing: window[..<head.length]))
+            guard unsafe !window.isEmpty, try unsafe parser.parse(window, into: &head) else { return false }
+            unsafe beginRequest().borrow(head, UnsafeRawBufferPointer(rebasing: window[..<head.length]))
             unsafe window = UnsafeRawBufferPointer(rebasing: window[head.length...])
         } else {
             // Bytes of our own: the array may move, so the request takes a copy at once.
@@ -172,9 +172,9 @@ final class HTTPConnection {
     private func parseLeftover() throws(RequestError) -> Bool {
         let result: Result<Bool, RequestError> = unsafe leftover.withUnsafeBytes { raw in
             do throws(RequestError) {
-                guard unsafe try parser.parse(raw, into: &head) else { return .success(false) }
+                guard try unsafe parser.parse(raw, into: &head) else { return .success(false) }
                 let request = beginRequest()
-                request.borrow(head, unsafe UnsafeRawBufferPointer(rebasing: raw[..<head.length]))
+                unsafe request.borrow(head, UnsafeRawBufferPointer(rebasing: raw[..<head.length]))
                 request.detach()
                 return .success(true)
             } catch {
@@ -197,7 +197,7 @@ final class HTTPConnection {
         server.metrics.refusedRequests.increment()
         reply.mustClose = true
         let id = server.nextRequestID()
-        let fault = GatewayFault(error.status, "BAD_REQUEST", error.message)
+        let fault = GatewayFault(error.status, "bad_request", error.message)
         writeRefusal(fault.response(requestID: id))
         server.logRefusal(error, id: id, peer: stream.peer)
     }
@@ -226,7 +226,7 @@ final class HTTPConnection {
     /// returns to the loop, which may then receive for somebody else.
     private func settle() {
         if let request, phase == .handling { request.detach() }
-        guard !window.isEmpty else { return }
+        guard unsafe !window.isEmpty else { return }
         unsafe leftover.append(contentsOf: window)
         unsafe window = UnsafeRawBufferPointer(start: nil, count: 0)
     }

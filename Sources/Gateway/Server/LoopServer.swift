@@ -18,9 +18,14 @@ final class LoopServer {
     let accessLog: AccessLogBuffer?
     let codecs: SharedCodecs
     let shared: SharedState
+    let messageLimits: MessageLimits
+    let heartbeatPolicy: HeartbeatPolicy
+    let origins: OriginPolicy
     private(set) var generation: Generation
     private(set) var isDraining = false
 
+    /// The query of the line being logged, without its token.
+    private var redacted = OutputBuffer(capacity: 512)
     private var requestIDs: RequestIDGenerator
     private(set) var dates = DateCache(unixSeconds: WallClock.read().seconds)
     private var datesAt = MonotonicTime(nanoseconds: 0)
@@ -29,6 +34,7 @@ final class LoopServer {
     private var listeners: [Listener] = []
     private var drained: (() -> Void)?
     private var flushTimer = TimerToken.none
+    private var nextLargeFrameWarning = MonotonicTime(nanoseconds: 0)
 
     init(
         loop: EventLoop, generation: Generation, shared: SharedState, metrics: ServerMetrics, log: Logger,
@@ -40,7 +46,12 @@ final class LoopServer {
         self.metrics = metrics
         self.log = log
         self.accessLog = accessLog
-        codecs = SharedCodecs(level: generation.settings.webSocket.compressionLevel)
+        let settings = generation.settings.webSocket
+        codecs = SharedCodecs(
+            settings: settings.deflate, compressionBudget: shared.compression, assemblyBudget: shared.assembly)
+        messageLimits = settings.messageLimits
+        heartbeatPolicy = settings.heartbeat
+        origins = generation.settings.origins
         requestIDs = RequestIDGenerator()
     }
 
@@ -133,7 +144,7 @@ final class LoopServer {
                 request.normalisedPath = normalised
                 match = unsafe normalised.withUnsafeBytes { unsafe router.match(request, path: $0) }
             } catch {
-                throw GatewayFault(.badRequest, "BAD_PATH", error.message)
+                throw GatewayFault(.badRequest, "bad_path", error.message)
             }
         }
         switch match {
@@ -143,13 +154,13 @@ final class LoopServer {
             var fields = HeaderFields()
             fields.append(.upgrade, "websocket")
             throw GatewayFault(
-                .upgradeRequired, "UPGRADE_REQUIRED", "This path is a WebSocket; connect with a WebSocket client.",
+                .upgradeRequired, "upgrade_required", "This path is a WebSocket; connect with a WebSocket client.",
                 fields: fields)
         case .methodNotAllowed(let allowed):
             var fields = HeaderFields()
             try? fields.append(.allow, checking: allowed)
             throw GatewayFault(
-                .methodNotAllowed, "METHOD_NOT_ALLOWED", "This path answers \(allowed).", fields: fields)
+                .methodNotAllowed, "method_not_allowed", "This path answers \(allowed).", fields: fields)
         }
     }
 
@@ -159,7 +170,7 @@ final class LoopServer {
             "request failed", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
             .request(request.id))
         return GatewayFault(
-            .internalServerError, "INTERNAL", "The gateway failed to answer; its log knows this request id.",
+            .internalServerError, "internal", "The gateway failed to answer; its log knows this request id.",
             source: .gateway)
     }
 
@@ -168,6 +179,22 @@ final class LoopServer {
             "request refused", .string("reason", error.message), .int("status", error.status.code),
             .string("peer", peer.description), .request(id))
     }
+
+    func logSocketClosed(_ socket: WebSocketConnection, code: CloseCode, reason: String) {
+        log.debug(
+            "websocket closed", .int("code", Int(code.rawValue)), .string("reason", reason),
+            .request(socket.requestID))
+    }
+
+    /// Tells of a frame over FRAME_WARN_THRESHOLD, at most once a second for the loop: the counter knows the rest.
+    func warnOfLargeFrame(_ length: Int, id: RequestID) {
+        guard loop.now >= nextLargeFrameWarning else { return }
+        nextLargeFrameWarning = loop.now + .seconds(1)
+        log.warn("large frame", .int("bytes", length), .request(id))
+    }
+
+    /// Unsent bytes above which a socket counts as slow.
+    var sendLimit: Int { settings.webSocket.sendBuffer.bytes }
 
     // MARK: Draining
 
@@ -215,14 +242,21 @@ final class LoopServer {
             status: status.code, received: received, sent: sent, microseconds: microseconds,
             minorVersion: Int(request.head.minorVersion))
         let id = request.id.bytes
+        let name = route.name
         let head = request.head
         let bytes = unsafe request.headBytes
-        let query = unsafe head.queryRange.map { unsafe LogQuery(redacting: $0.of(bytes)) }
+        redacted.removeAll()
+        if let query = head.queryRange {
+            unsafe QueryToken.redact(query.of(bytes).assumingMemoryBound(to: UInt8.self).span, into: &redacted)
+        }
         let method = unsafe head.methodRange.of(bytes).assumingMemoryBound(to: UInt8.self)
         let path = unsafe head.path(in: bytes).assumingMemoryBound(to: UInt8.self)
-        unsafe accessLog.record(
-            record, method: method.span, path: path.span, query: query?.span ?? Span(), requestID: id.span,
-            remote: remote.span, route: route.name.span, at: wallTime)
+        unsafe redacted.withUnsafeBytes { query in
+            unsafe accessLog.record(
+                record, method: method.span, path: path.span,
+                query: query.assumingMemoryBound(to: UInt8.self).span, requestID: id.span, remote: remote.span,
+                route: name.span, at: wallTime)
+        }
         if !flushTimer.isSet {
             flushTimer = loop.setTimer(at: loop.now + .milliseconds(200), for: self, tag: 0)
         }

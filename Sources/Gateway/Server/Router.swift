@@ -184,7 +184,7 @@ final class Router: Sendable {
             case .literal(let text):
                 guard text.utf8.count == part.count, unsafe part.elementsEqual(text.utf8) else { return nil }
             case .capture(let name):
-                guard !part.isEmpty else { return nil }
+                guard unsafe !part.isEmpty else { return nil }
                 captures.append(RouteCapture(name: name, value: unsafe String(decoding: part, as: UTF8.self)))
             case .rest(let name):
                 guard position < path.count else { return nil }

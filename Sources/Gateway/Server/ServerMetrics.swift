@@ -20,7 +20,6 @@ struct RouteMetrics: Sendable {
 final class ServerMetrics: Sendable {
     let registry: Metrics
     let connectionsAccepted: Counter
-    let connectionsOpen: Gauge
     let refusedRequests: Counter
     let brokenResponses: Counter
     let writeTimeouts: Counter
@@ -37,7 +36,6 @@ final class ServerMetrics: Sendable {
         self.registry = registry
         connectionsAccepted = try registry.counter(
             "gateway_connections_accepted_total", "Client connections accepted.")
-        connectionsOpen = try registry.gauge("gateway_connections_open", "Client connections open now.")
         refusedRequests = try registry.counter(
             "gateway_http_refused_requests_total", "Requests whose head was refused, answered and closed.")
         brokenResponses = try registry.counter(
@@ -56,7 +54,7 @@ final class ServerMetrics: Sendable {
             "gateway_http_requests_total", "Answered requests by plugin and status class.", labels: ["plugin", "status"])
         latency = try registry.histograms(
             "gateway_http_request_seconds", "From the end of the request head to the end of the response.",
-            labels: ["plugin"], shape: .latency)
+            labels: ["plugin"], .latency)
         sockets = try SocketMetrics(registry: registry)
     }
 
@@ -90,7 +88,7 @@ struct SocketMetrics: Sendable {
         pingsSent = try registry.counter("gateway_websocket_pings_sent_total", "Heartbeat pings sent.")
         pongsReceived = try registry.counter("gateway_websocket_pongs_received_total", "Pongs received.")
         roundTrip = try registry.histogram(
-            "gateway_websocket_round_trip_seconds", "Round trips measured by heartbeat pongs.", shape: .latency)
+            "gateway_websocket_round_trip_seconds", "Round trips measured by heartbeat pongs.", .latency)
         dropped = try registry.counter(
             "gateway_websocket_messages_dropped_total", "Messages dropped for slow consumers, each told to its peer.")
         largeMessages = try registry.counter(

@@ -1,6 +1,7 @@
 import GatewayBytes
+import GatewayCompression
 import GatewayRuntime
-import GatewayWebSocket
+import GatewayTelemetry
 import Synchronization
 
 /// The few things all loops count together. Everything else is per loop or immutable.
@@ -17,6 +18,21 @@ final class SharedState: Sendable {
         assembly = ByteBudget(limit: settings.webSocket.assemblyBudget)
         compression = ByteBudget(limit: settings.webSocket.compressionBudget)
         self.report = report
+    }
+
+    /// What is read only when somebody asks for it.
+    var samples: [MetricSample] {
+        [
+            MetricSample(
+                "gateway_connections_open", "Client connections open now.", kind: .gauge, labels: [],
+                value: Double(connections.count)),
+            MetricSample(
+                "gateway_websocket_assembly_bytes", "Memory of messages still arriving.", kind: .gauge,
+                labels: [], value: Double(assembly.inUse.bytes)),
+            MetricSample(
+                "gateway_websocket_compression_bytes", "Memory of compression windows.", kind: .gauge,
+                labels: [], value: Double(compression.inUse.bytes)),
+        ]
     }
 }
 

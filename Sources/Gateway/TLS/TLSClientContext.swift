@@ -3,7 +3,8 @@ import GatewayBytes
 
 /// Whom a TLS client believes.
 package enum TLSVerification: Equatable, Sendable {
-    /// The system's certificates (on Debian /etc/ssl/certs, or where SSL_CERT_FILE and SSL_CERT_DIR point).
+    /// The system's certificates (on Debian /etc/ssl/certs, or where SSL_CERT_FILE and SSL_CERT_DIR point). OpenSSL
+    /// reads an issuer's small file from there at the first handshake that needs it, and keeps it.
     case systemStore
     /// Only the PEM certificates of this file: roots, intermediates or a server's own.
     case file(String)
@@ -108,10 +109,8 @@ package enum TLSVerification: Equatable, Sendable {
         let certificates = try text.certificates(atMost: limits.trustedCertificates)
         let store = unsafe SSL_CTX_get_cert_store(context.pointer)
         LibraryErrors.clear()
-        for place in unsafe certificates.pointers.indices {
-            guard unsafe X509_STORE_add_cert(store, certificates.pointers[place]) == 1 else {
-                throw .library(LibraryErrors.takeReason())
-            }
+        guard unsafe certificates.pointers.allSatisfy({ unsafe X509_STORE_add_cert(store, $0) == 1 }) else {
+            throw .library(LibraryErrors.takeReason())
         }
         // What an operator lists by hand is trusted as it is, even if it is not a root.
         unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_PARTIAL_CHAIN))

@@ -64,9 +64,9 @@ import GatewayBytes
         LibraryErrors.clear()
         let issuers = unsafe OPENSSL_sk_new_null()
         defer { unsafe OPENSSL_sk_free(issuers) }
-        for place in unsafe certificate.chain.pointers.indices.dropFirst() {
-            // The stack only lends them: the call below takes references of its own.
-            unsafe OPENSSL_sk_push(issuers, UnsafeRawPointer(certificate.chain.pointers[place]))
+        // The stack only lends them: the call below takes references of its own.
+        unsafe certificate.chain.pointers.dropFirst().forEach { issuer in
+            _ = unsafe OPENSSL_sk_push(issuers, UnsafeRawPointer(issuer))
         }
         let status = unsafe SSL_CTX_use_cert_and_key(
             context.pointer, certificate.leaf, certificate.privateKey, issuers, 1)

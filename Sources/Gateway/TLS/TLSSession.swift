@@ -52,7 +52,7 @@ internal import COpenSSL
     /// The largest plaintext of one record (RFC 8446 §5.1).
     private static let recordLimit = 16 << 10
 
-    private let ssl: Handle
+    let ssl: Handle
     /// The context, kept because OpenSSL calls back into it.
     let owner: AnyObject
     /// Whom a client connected to, normalized; `nil` for a server.
@@ -127,7 +127,8 @@ internal import COpenSSL
         return .bytes(filled)
     }
 
-    /// True if ``read(into:)`` has something to say without the descriptor becoming readable.
+    /// True if ``read(into:)`` has something to say without the descriptor becoming readable; for good once reading has
+    /// ended.
     package var hasPending: Bool {
         if readEnd != nil { return true }
         return unsafe !isReadBlocked && SSL_has_pending(ssl.pointer) == 1
@@ -268,13 +269,16 @@ extension TLSSession {
         if !isReady { throw TLSError(libraryCode: LibraryErrors.take()) }
     }
 
-    /// A session OpenSSL will not take is simply not resumed.
+    /// Offers a copy, so that one ticket serves several connections: OpenSSL marks a session as spoilt when a
+    /// connection that used it ends without close_notify. A session it will not take is simply not resumed.
     func offer(_ resumption: TLSResumption) {
-        unsafe SSL_set_session(ssl.pointer, resumption.session.pointer)
+        if let copy = unsafe Handle(SSL_SESSION_dup(resumption.session.pointer), freeing: SSL_SESSION_free) {
+            unsafe SSL_set_session(ssl.pointer, copy.pointer)
+        }
         LibraryErrors.clear()
     }
 
-    /// A copy, because OpenSSL marks the session itself as spoilt when a connection ends without close_notify.
+    /// A copy for the same reason.
     func copyResumption() -> Handle? {
         guard let session = unsafe SSL_get_session(ssl.pointer), unsafe SSL_SESSION_is_resumable(session) == 1 else {
             return nil

@@ -1,0 +1,103 @@
+# Two commands matter: `make run` to try the gateway, `make test` to trust it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+SWIFT ?= swift
+# Debian's own, whatever stands first in PATH: the clients are its packages.
+PYTHON := /usr/bin/python3
+GATEWAY := .build/release/gateway
+
+# Debug and release build into separate folders of .build, so testing one does not rebuild the other.
+RELEASE := -c release --static-swift-stdlib --product gateway
+
+# Arguments for pytest: `make peers PEERS="-k hls"`.
+PEERS ?=
+
+# Seconds for each fuzz target; `make fuzz FUZZ_SECONDS=3600` for a night.
+FUZZ_SECONDS ?= 300
+
+# Everything Swift that is ours; the lint and the formatter walk it.
+SWIFT_FOLDERS := Package.swift $(wildcard Sources Tests Benchmarks Examples)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: setup-run build ## Install what is missing, build, start a gateway to play with
+	@exec $(GATEWAY) serve --dev
+
+.PHONY: build
+build: ## Build the release binary
+	$(SWIFT) build $(RELEASE)
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+# Suites that stand on a script of their own; each takes how long to run.
+SHORT := $(if $(wildcard Tests/Fuzz/run),fuzz-short) $(if $(wildcard Tests/Conformance/run),conformance-short)
+LONG := $(if $(wildcard Tests/Fuzz/run),fuzz) $(if $(wildcard Tests/Conformance/run),conformance)
+
+# The real peers come last: their last line counts them.
+.PHONY: test
+test: setup-test lint unit build $(SHORT) peers ## Everything a change must pass
+
+.PHONY: test-full
+test-full: setup-test lint unit sanitize build $(LONG) peers ## The same in its long forms, with sanitizers
+
+.PHONY: lint
+lint: ## Check the format of every Swift file
+	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_FOLDERS)
+
+.PHONY: format
+format: ## Format every Swift file in place
+	$(SWIFT) format --in-place --parallel --recursive $(SWIFT_FOLDERS)
+
+.PHONY: unit
+unit: ## Build with warnings as errors and run the Swift tests
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+.PHONY: sanitize
+sanitize: ## Run the Swift tests under the address and the thread sanitizer
+	$(SWIFT) test --sanitize=address --scratch-path .build/address
+	$(SWIFT) test --sanitize=thread --scratch-path .build/thread
+
+.PHONY: peers
+peers: ## Run real clients and servers against the release binary
+	GATEWAY_BINARY=$${GATEWAY_BINARY:-$(CURDIR)/$(GATEWAY)} PYTHONDONTWRITEBYTECODE=1 \
+		PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTHON) -s -m pytest Tests/Peers $(PEERS)
+
+.PHONY: fuzz-short
+fuzz-short:
+	Tests/Fuzz/run 10
+
+.PHONY: fuzz
+fuzz: ## Fuzz the parsers for FUZZ_SECONDS each
+	Tests/Fuzz/run $(FUZZ_SECONDS)
+
+.PHONY: conformance-short
+conformance-short:
+	Tests/Conformance/run short
+
+.PHONY: conformance
+conformance:
+	Tests/Conformance/run full
+
+.PHONY: bench
+bench: setup-test build ## Compare with nginx and node ws
+	Benchmarks/run
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+.PHONY: setup-run setup-test
+setup-run:
+	@scripts/setup run
+setup-test:
+	@scripts/setup test
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	rm -rf .build

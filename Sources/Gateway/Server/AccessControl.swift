@@ -1,0 +1,127 @@
+import GatewayAuth
+import GatewayBytes
+import GatewayHTTP
+import GatewayRuntime
+import GatewayTelemetry
+import PluginKit
+
+/// Decides who a request comes from and whether that is enough for its route.
+final class AccessControl: Sendable {
+    let authenticator: Authenticator
+    private let store: JWKSStore?
+    private let rules: CredentialRules
+    private let failures: FailureLimiter
+    private let results: MetricFamily<Counter>
+    private let isConfigured: Bool
+
+    init(
+        settings: AuthSettings, authenticator: Authenticator, store: JWKSStore?, failures: FailureLimiter,
+        results: MetricFamily<Counter>
+    ) {
+        self.authenticator = authenticator
+        self.store = store
+        self.failures = failures
+        self.results = results
+        isConfigured = settings.isConfigured
+        rules = CredentialRules(cookieName: settings.cookieName, allowedOrigins: settings.allowedOrigins)
+    }
+
+    func middleware(for access: Access) -> any Middleware { AccessMiddleware(control: self, access: access) }
+
+    /// Verifies the token of a request.
+    ///
+    /// - Throws: ``GatewayFault`` 400, 401, 403, 429 or 503 with a reason a person can act on.
+    func identify(_ request: Request) async throws -> Principal {
+        let credential: Credential?
+        do throws(CredentialError) {
+            credential = try findCredential(of: request)
+        } catch {
+            results.with(error.code).increment()
+            throw Self.fault(error.status, error.code, error.message)
+        }
+        guard let credential else {
+            results.with(TokenError.missing.code).increment()
+            throw Self.fault(TokenError.missing)
+        }
+        let now = Self.now()
+        if let wait = failures.retryAfter(request.peer, now: now) {
+            results.with("throttled").increment()
+            throw Self.throttled(wait)
+        }
+        switch await authenticator.authenticate(credential.token, fetchingFrom: store, now: now) {
+        case .success(let principal):
+            results.with("ok").increment()
+            return principal
+        case .failure(let error):
+            results.with(error.code).increment()
+            failures.count(request.peer, isBehindProxy: request.header(.xForwardedFor) != nil, now: now)
+            throw Self.fault(error)
+        }
+    }
+
+    /// Verifies a token sent in band, to renew a socket.
+    func verify(_ token: [UInt8]) async -> Result<Principal, TokenError> {
+        await authenticator.authenticate(token, fetchingFrom: store, now: Self.now())
+    }
+
+    static func now() -> Double {
+        let (seconds, nanoseconds) = WallClock.read()
+        return Double(seconds) + Double(nanoseconds) / 1e9
+    }
+
+    private func findCredential(of request: Request) throws(CredentialError) -> Credential? {
+        var search = CredentialSearch(rules)
+        let bytes = unsafe request.headBytes
+        let head = request.head
+        if let query = head.queryRange {
+            unsafe search.look(inQuery: query.of(bytes).assumingMemoryBound(to: UInt8.self).span)
+        }
+        for field in head.fields {
+            let value = unsafe field.value.of(bytes).assumingMemoryBound(to: UInt8.self)
+            if unsafe field.isNamed(.authorization, in: bytes) {
+                unsafe search.look(inAuthorization: value.span)
+            } else if head.upgradesToWebSocket, unsafe field.isNamed(.secWebSocketProtocol, in: bytes) {
+                unsafe search.look(inSubprotocols: value.span)
+            } else if unsafe field.isNamed(.cookie, in: bytes) {
+                unsafe search.look(inCookie: value.span)
+            }
+        }
+        let origin = Array((request.header(.origin) ?? "").utf8)
+        let own = Array("\(request.isSecure ? "https" : "http")://\(request.authority)".utf8)
+        return try search.result(
+            isWebSocket: head.upgradesToWebSocket, isSafeMethod: request.method.isSafe, origin: origin.span,
+            ownOrigin: own.span)
+    }
+
+    static func fault(_ error: TokenError) -> GatewayFault { fault(error.status, error.code, error.message) }
+
+    private static func fault(_ status: Int, _ code: String, _ message: String) -> GatewayFault {
+        var fields = HeaderFields()
+        if status == 401 { fields.append(.wwwAuthenticate, "Bearer") }
+        if status == 503 { fields.append(.retryAfter, "5") }
+        return GatewayFault(Status(code: status) ?? .unauthorized, code, message, fields: fields)
+    }
+
+    private static func throttled(_ seconds: Int) -> GatewayFault {
+        var fields = HeaderFields()
+        fields.append(.retryAfter, decimal: seconds)
+        return GatewayFault(
+            .tooManyRequests, "too_many_failures",
+            "Too many refused tokens came from this address; try again in \(seconds) seconds.", fields: fields)
+    }
+}
+
+/// Lets a request through only with enough rights.
+private struct AccessMiddleware: Middleware {
+    let control: AccessControl
+    let access: Access
+
+    func handle(_ request: Request, next: Next) async throws -> Response {
+        let principal = try await control.identify(request)
+        if access == .admin, !principal.isAdmin {
+            throw GatewayFault(.forbidden, "admin_required", "This needs a token with the admin permission.")
+        }
+        request.principal = principal
+        return try await next(request)
+    }
+}

@@ -1,0 +1,63 @@
+package import GatewayConfig
+package import PluginKit
+
+/// Everything the environment says, read once: the core's settings and the plugins to run.
+package struct Configuration: Sendable {
+    package let core: CoreSettings
+    package let plugins: [PluginState]
+    /// Everything wrong, one line each; the gateway does not start with any.
+    package let problems: [String]
+    package let warnings: [String]
+    /// The effective value of every setting that was read.
+    package let values: [SettingReport]
+
+    /// - Parameters:
+    ///   - environment: The process's, or a test's.
+    ///   - compiled: The plugins of this binary, outermost first.
+    ///   - readFile: Reads the files that `…_FILE` settings name.
+    package init(
+        environment: [String: String], compiled: [any Plugin.Type], readFile: @escaping SettingsReader.FileReading
+    ) {
+        var env = SettingsReader(environment: environment, readFile: readFile)
+        core = CoreSettings(from: &env)
+        Self.describeSelection(&env)
+        var problems: [String] = []
+        // Set but empty runs none; unset runs those on by default. The reader does not tell the two apart.
+        let names = environment["PLUGINS"].map { text in
+            text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
+        }
+        plugins = PluginSelection.select(from: compiled, names: names, env: &env, problems: &problems)
+        self.problems = env.problems.map(\.description) + problems + core.auth.problems
+        warnings = env.warnings.map(\.description) + core.auth.warnings
+        values = env.values
+    }
+
+    private static func describeSelection(_ env: inout SettingsReader) {
+        env.section("Plugins")
+        let _: String? = env.optional(
+            exactly: "PLUGINS", example: "echo,hls",
+            "Which plugins run, outermost first. Unset: those that are on by default and configured. Empty: none.")
+    }
+
+    /// The plugins that run, in order.
+    package var enabled: [any Plugin] {
+        plugins.compactMap { state in
+            if case .enabled(let plugin) = state.verdict { return plugin }
+            return nil
+        }
+    }
+
+    /// The settings reference, in Markdown.
+    package static func reference(compiled: [any Plugin.Type]) -> String {
+        var env = SettingsReader.describing()
+        _ = CoreSettings(from: &env)
+        describeSelection(&env)
+        PluginSelection.describe(compiled, env: &env)
+        return SettingsDocument.markdown(
+            env.sections, title: "Configuration",
+            introduction: """
+                Every setting is an environment variable. This page is written by `gateway config --reference` from the \
+                lines of code that read them; a test keeps it current.
+                """)
+    }
+}

@@ -1,0 +1,163 @@
+import GatewayAuth
+import GatewayBytes
+import GatewayConfig
+import GatewayHTTP
+import GatewayRuntime
+package import GatewayTLS
+package import GatewayTelemetry
+import GatewayUpstream
+import PluginKit
+
+/// Builds everything a server consists of, out of its configuration. Opens files, but no port.
+package struct ServerAssembly {
+    let settings: CoreSettings
+    let loops: [LoopHandle]
+    let generation: Generation
+    let registrations: Registrations
+    let tls: TLSServerContext?
+    let metrics: ServerMetrics
+    let shared: SharedState
+    let logs: LogSystem
+    let readiness = ReadinessSwitch()
+
+    /// - Parameter certificate: Takes the place of TLS_CERTIFICATE, for development.
+    /// - Throws: The first thing that stops the start, in one line.
+    package init(
+        _ configuration: Configuration, logs: LogSystem, certificate: SelfSignedCertificate? = nil
+    ) throws(StartError) {
+        settings = configuration.core
+        self.logs = logs
+        let log = logs.logger("server")
+        try Self.checkDescriptors(settings)
+
+        let loopCount = settings.listen.loops > 0 ? settings.listen.loops : Resources.processorCount()
+        let registry = Metrics(loops: loopCount)
+        do throws(MetricError) {
+            metrics = try ServerMetrics(registry: registry)
+        } catch {
+            throw StartError("\(error)", exitCode: 70)
+        }
+        let report = Self.reporter(log, metrics)
+        shared = SharedState(settings: settings, report: report)
+        loops = try Self.makeLoops(loopCount, settings, report)
+        tls = try Self.makeTLS(settings.tls, certificate, log)
+        let upstream = try Self.makeUpstream(settings, loopCount, registry)
+
+        let tokens = try TokenService(settings: settings, upstream: upstream, log: logs.logger("auth"))
+        let access = AccessControl(
+            settings: settings.auth, authenticator: tokens.authenticator, store: tokens.store,
+            failures: FailureLimiter(limit: settings.failuresPerMinute), results: metrics.authentications)
+
+        var registrations = Registrations()
+        var problems: [String] = []
+        let context = GatewayContext(
+            mainSocketPaths: Array(Set(["/", settings.webSocket.path])).sorted(), loopCount: loopCount)
+        for plugin in configuration.enabled {
+            Self.register(plugin, &registrations, &problems, registry, upstream, logs, context)
+        }
+        if let service = tokens.service { registrations.services.append(service) }
+        OperationsRoutes(
+            readiness: readiness, metrics: registry, metricsToken: settings.operations.metricsToken, access: access,
+            checks: registrations.healthChecks
+        ).add(to: &registrations)
+        let routers = Generation.routers(registrations, access: access, metrics: metrics, problems: &problems)
+        problems += registrations.problems
+        guard problems.isEmpty else { throw StartError(problems.joined(separator: "; ")) }
+        self.registrations = registrations
+        generation = Generation(number: 1, settings: settings, routers: routers, access: access)
+        registry.collect { [shared] in shared.samples }
+    }
+
+    private static func register<P: Plugin>(
+        _ plugin: P, _ registrations: inout Registrations, _ problems: inout [String], _ registry: Metrics,
+        _ upstream: UpstreamClient, _ logs: LogSystem, _ context: GatewayContext
+    ) {
+        let metrics = PluginMetrics(plugin: P.name, registry: registry)
+        var registrar = Registrar(
+            plugin: P.name, metrics: metrics, upstream: upstream, log: logs.logger(P.name.literal), context: context,
+            continuing: registrations)
+        plugin.register(with: &registrar)
+        registrations = registrar.registrations
+        problems += metrics.problems
+    }
+
+    /// MAX_CONNECTIONS must fit into the descriptors the system grants, upstream connections and files beside them.
+    private static func checkDescriptors(_ settings: CoreSettings) throws(StartError) {
+        let allowed = Resources.raiseDescriptorLimit()
+        let needed = settings.listen.maxConnections + 256
+        guard allowed >= needed else {
+            throw StartError(
+                "MAX_CONNECTIONS=\(settings.listen.maxConnections) needs \(needed) file descriptors, but the system allows \(allowed); lower it or raise the limit (ulimit -n)"
+            )
+        }
+    }
+
+    private static func makeLoops(
+        _ count: Int, _ settings: CoreSettings, _ report: @escaping @Sendable (RuntimeReport) -> Void
+    ) throws(StartError) -> [LoopHandle] {
+        let workers = WorkerPool(threads: settings.listen.workerThreads)
+        var loops: [LoopHandle] = []
+        do throws(SystemError) {
+            for index in 0..<count {
+                loops.append(LoopHandle(loop: try EventLoop(index: index, workers: workers, report: report)))
+            }
+        } catch {
+            throw StartError("cannot start an event loop: \(error)", exitCode: 71)
+        }
+        return loops
+    }
+
+    private static func makeTLS(
+        _ settings: TLSSettings, _ certificate: SelfSignedCertificate?, _ log: Logger
+    ) throws(StartError) -> TLSServerContext? {
+        guard settings.isEnabled || certificate != nil else { return nil }
+        do {
+            var certificates: [TLSCertificate] = []
+            if let certificate {
+                certificates.append(
+                    try TLSCertificate.load(
+                        chainPEM: certificate.certificatePEM, keyPEM: certificate.privateKeyPEM))
+            }
+            for (chain, key) in zip(settings.certificates, settings.keys) {
+                certificates.append(try TLSCertificate.load(chainFile: chain, keyFile: key))
+            }
+            for certificate in certificates {
+                for warning in certificate.warnings {
+                    log.warn(
+                        "certificate", .string("source", certificate.source), .string("warning", "\(warning)"))
+                }
+            }
+            return try TLSServerContext.make(certificates: certificates, ticketKeys: try TLSTicketKeys.generate())
+        } catch {
+            throw StartError("TLS: \(error)")
+        }
+    }
+
+    private static func makeUpstream(
+        _ settings: CoreSettings, _ loopCount: Int, _ registry: Metrics
+    ) throws(StartError) -> UpstreamClient {
+        do {
+            let verification: TLSVerification = settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
+            return UpstreamClient(
+                loopCount: loopCount, settings: settings.upstream, tls: try TLSClientContext.make(verification: verification),
+                metrics: try UpstreamMetrics(registry: registry))
+        } catch {
+            throw StartError("UPSTREAM_CA_FILE: \(error)")
+        }
+    }
+
+    private static func reporter(_ log: Logger, _ metrics: ServerMetrics) -> @Sendable (RuntimeReport) -> Void {
+        { report in
+            switch report {
+            case .slowTurn(let loop, let milliseconds):
+                metrics.slowTurns.increment()
+                log.warn("event loop turn took long", .int("loop", loop), .int("milliseconds", milliseconds))
+            case .cannotStart(let loop, let error):
+                log.error("event loop cannot start", .int("loop", loop), .error(error))
+            case .acceptPaused(let loop, let error):
+                metrics.acceptPauses.increment()
+                log.warn("accepting rests: no descriptor is free", .int("loop", loop), .error(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+/// Tokens made outside this project (Python's `cryptography`), so that signing and verifying are not one author's idea.
+///
+/// All have issuer `https://issuer.test/auth/v1`, audience `authenticated`, subject `user-1`, and end at 1 900 000 000.
+enum ForeignTokens {
+    /// Genuine, by algorithm; `kid` is the name of the key in ``TestKeys``.
+    static let genuine: [(algorithm: String, token: String)] = [
+        (
+            "RS256",
+            """
+            eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
+            vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
+            wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.YI0KUxX-T5BI-lDdA8gEvW373829pKlDdVhNVCRjSmw7RcSL_fbh9vWQcQC\
+            M9uEjQ5nE6dKeBmxQq-BK8VUEstWKmYXl9S8oNCbp6hJDqWx84EOplPz7sAX5JJTk0YZp1Z0_0ur6Qzg00h_-IJ_s5XX9O4g\
+            iJZSBVMS6Wig923ydnZmBNYf9ad3J9f0K9UgXLBf_D2Iki4BWiFfIc_RhPLG6qNWlNHpOnd3RBqSUagPZuyc3kSHY2-VviDj\
+            Wdesspmo4_Kb0wdN2fvljGYHSn3u2CMm4jWzDxDwlArVzD6YGZ2avjjbuEfVaF7HiNALxY6giRXEg6XiLM5u_oGP9VA
+            """
+        ),
+        (
+            "RS384",
+            """
+            eyJhbGciOiJSUzM4NCIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
+            vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
+            wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.IZBVwN0uMScNQJUDCRqRzIj-F9c5F9ZyOHq-YYRU1CQVNhq_KKt8BK13ZDC\
+            Duqj1TxTbL8DeG44KqrYh3gAf7DzR4B3IClSEjVEeEfrKwq1r-pDDo3uQL07PheuUSp6XU7vIkYId6uqQ8JS2B7xM8cVLDtD\
+            93XSLkOB6o1ibBm1OehCd7bI9gsk-MV5V-fOAF5VvYO2xcMqw4VAvIMLcGC4ZBclc_TsKZBUOpdLBqaqjq9I3uY1kUQihv1y\
+            IY0tt5sKM-Nd0GtUI9LDOKEKorC4d3Rq59wCXgar2IEglJ7ByPnP83R7Tpjp5HrOdLdQhBKVMG9FwwXlOtgZqbFxzWQ
+            """
+        ),
+        (
+            "RS512",
+            """
+            eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
+            vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
+            wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.CudYhpofC4st7MERO0ylhgDshImg5eDiWdytH_v_Od24wsEk_RvPAa7VJRe\
+            ZO5UK7YmKd92z83k6S2Z-8xWpVxEF5p2yWL6eb8Oto9ZjA41fDE6rCgMV9sqr8uQnxH_1CGvYDQ2riK_marZmBolK2n_UtG-\
+            ra2coSvHd8dG7SpDn-4JNeK2f2usLP8g5uaiQ8fKeXQHtULAaf_r69uk0K5OZncyqf4fikPyJL1c3yh-8o6Lgk5Y3rjWfhCC\
+            hod2Hr4fHDech_rRiOcn4ltEsRMyNxV8KUmfoPLuIqWlYspcVoCkGCofnKm-_jQDIT_yW5LoduZgKbLs-s2fGdsuQxQ
+            """
+        ),
+        (
+            "ES256",
+            """
+            eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InAyNTYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
+            GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
+            TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.1PsYCxw469JuTNW5TGra9_esozgc35ZL50tJ9xcTWMYKa9TIF9db8VaGF\
+            flDbD2gahUHf8DIBIEsQU-wbOMt0A
+            """
+        ),
+        (
+            "ES384",
+            """
+            eyJhbGciOiJFUzM4NCIsInR5cCI6IkpXVCIsImtpZCI6InAzODQifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
+            GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
+            TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.ueaieobupXCbLEzJAWy5tXMzT2hfjID0GIfGiZpvc0fAG4vKR7usyV9vK\
+            4JN8sbFF3ZtIpPIrm8n-9LhA6h1QqVBtNQ7-5ppPxYBjhAh_jzFD5YyKAVaL4_5zepX07G3
+            """
+        ),
+        (
+            "ES512",
+            """
+            eyJhbGciOiJFUzUxMiIsInR5cCI6IkpXVCIsImtpZCI6InA1MjEifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
+            GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
+            TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.ADsSPcxEi7J5X4ypb2pLfPdsaRqx01XS6y04_cVJMtYI-t35yG_i17AkT\
+            rzv5g9E8QeTgU2u_envhO56R8QhYjeUAcbGjELYMnCKBRTd5VXjLthatLxPd19HiCmeujDeJ7yzb_0UByDxxNWbFiKM_c85I\
+            9n_93z1brUYVjB15mERViKf
+            """
+        ),
+    ]
+
+    /// The same with `typ` `at+jwt` (RFC 9068).
+    static let accessTokens: [(algorithm: String, token: String)] = [
+        (
+            "RS256",
+            """
+            eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F\
+            1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk\
+            5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.JJxr2MhF_prTMxS6cCIDo44d-vkclaxzoZckE86qvEuLGZEZ0jWdqMi\
+            BMDRX890ui1Fr4holvdIL--EzD27E3OlUJpz65HUU1gP1e9IyBioMQShdwGPWd1RuUcNmAg-fsvIv9_DLJZLxf6O7smnlNIU\
+            EA8xP9BkIj0cD94neWSCoeqrmRVl5AQBm7AaZ3UEMGCx3TP9NWrVBOmrREjb9sujM0vuUsdQ2T05VuNUIa7XrY0z3y1dMfXB\
+            TNtZ5Anphxwuua14fucMaYCi2HqGuq3o37E9bfTw6kXu3VtNvD22UXa5k2yxKB6dTfG4C68ByAn1ebq6a1lGR7fRjxh7B2w
+            """
+        ),
+        (
+            "ES256",
+            """
+            eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InAyNTYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L\
+            2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3O\
+            Tk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.6kaUnPee2BAo20YuhJOJcZP0ao1qmA07OOnELZ80QjZvoJv3nroNC\
+            --j_X8aftyaKunMwDvfueVhOGhYEeWFYg
+            """
+        ),
+        (
+            "ES384",
+            """
+            eyJhbGciOiJFUzM4NCIsInR5cCI6ImF0K2p3dCIsImtpZCI6InAzODQifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L\
+            2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3O\
+            Tk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.xSvgXqNVOJlLtcqaTjARW7bXLwOG6jl5_NOilnWzjCykzz5g05Y0m\
+            kSnFTasH99wr1D9nBxbHnhpEqCLs_PaUmePDz3scGUivJB8Cz3vGR9pMytHCkiC-LCfSKrvMtMf
+            """
+        ),
+        (
+            "ES512",
+            """
+            eyJhbGciOiJFUzUxMiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InA1MjEifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L\
+            2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3O\
+            Tk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.AMs6M80cdlZiAjWqrcVi3nyzOvMpKPnP4JLBMU1n0JFAK8NUFW065\
+            ntlmngbZfj_pZReX5dx-Q8PEjPTsOMbiqUPAdqjlWEXD7aqrojdKqx5ukl-ajoJyo80nidkBH-mjToba99ZxkLDa_bp_XhGo\
+            vE0jtDu6eH9Zfjd-FzZkewK2drh
+            """
+        ),
+    ]
+
+    static let es256ByP384 =
+        """
+        eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InAzODQifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
+        GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
+        TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.7YZTx8lv0whV2oRg5c4E1azjC0iWTMPA3AIxLZEHlRgV8Xe834neHqMYC\
+        v9S--3EOts2w47R_rvP-Of-P4I9eTTlzL8cDUE4lruleSnuUWdDgFp96hzmoTdosytSEw2U
+        """
+    static let es256ByP384Unnamed =
+        """
+        eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGgvdjEiLCJhdWQiOiJ\
+        hdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTkwMDAsInJvbGUiOiJ\
+        hdXRoZW50aWNhdGVkIn0.wMw2PgXdKNNd0gwhUT0DVp2UYjJMQtuu8Nl9lzzOnnyDNbWHQrwyxEEpjM1Y19MuPyB72SpEvpy\
+        1LW45KGd8IrUR_L2OF6ca1YUbITljp95SPCSf0VBqMPgTIa2fc8fv
+        """
+    static let es384ByP256 =
+        """
+        eyJhbGciOiJFUzM4NCIsInR5cCI6IkpXVCIsImtpZCI6InAyNTYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
+        GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
+        TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.tYdViB1U4-5PbKIulrNdFrNFujFEi9YW8L9CdbPNQA58ywLGn3VWgM5H0\
+        ArsjH7yrP0fAv5W31D5REjNxTcm1g
+        """
+    static let es256BySecp256k1 =
+        """
+        eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InAyNTYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
+        GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
+        TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.Apqe7rnS8oauyLTZZR6ZFJQLlzdNpYSYaUoU9B5xtCK--y4BIbIVM0BfO\
+        pC7cZxmCVV5F7WiwLwXGAqWdyytQg
+        """
+    static let ps256 =
+        """
+        eyJhbGciOiJQUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
+        vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
+        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.NkOoiIWGeDZ-xbiJDVgGiqXZymw9QReJ5J5qddcjDgN4UG3R35wGVrLhSHP\
+        2JRiAkaqmbsHmyUaZ6fvBFtT7iNH-bYfgxJ1_f2sO5rADw40wq8ng9T2B5sn0pO3Kd7ZwQRppvhrKQY3lIC8uE5YteJXDWsl\
+        ZINy6rtGBSu0ni_omznV5MTs__HYtdEe4aGLjX8bOqtx69Ykq5xnxuSiXJ_a0Y3Wts9vKk8GDsWdEvFBTGrPd8VxfTfCFg-d\
+        rqgSWjaH-TPTRgeBuHkTzb8ZGlugqMr3jL_m0RD0w6H7rmn4Az8Tl-P7cGYnA8n1LHwKHR7dTnctGVVL7mtLuQ6MO9A
+        """
+    static let rs256WithPSSSignature =
+        """
+        eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
+        vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
+        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.U0sMScgHfVc5n90ZGXBAjKkrvHScwwRrlzsW895aXIFnn68gFLrjEP1nkFY\
+        iQv3ZxQdSxyWSHf0FPe34PTEcftIjrUETWHxo16vjuN63FhGwDoiNVmgrjkEp47M2oCPEkZ60HJMkMVKyOGzdJkwkJSAuebY\
+        pjdY_wI3etCSGKKMP6rAaVnCl_oOILFq_qEchfG3XCFTTPCXdyMvcnhwr5HXMFdZAH22RPVT3eYs5RJaoa5qJ03CunXwNpeu\
+        RL8Felo4jDQlp4t0Gjs9Dd4QonYihIWQWQa-gvbkQmUZ8YiiAZ4Tf0gbav1e-9AEz4YmCduHTPYjzajt4k397b_NMjA
+        """
+    static let rs256HashedBySHA512 =
+        """
+        eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
+        vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
+        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.IXXaQibGAyueXQRhwF1Od-X4isz29xd5BjbWG-rF0-3EaHUrucRGP35jeyZ\
+        v956LEZKqmzl31ovachyKYQ7x8pBdEFgxwuc0DVZeDiUdTO_mxkk51FmHvTRdDBLFmZjcAm3RlUbSJL8q4tc2gtcotuVo0Zl\
+        wJHylRb6cn3BdYgd_w2n44ayRAwnSXI1iPmeXUPBPRTMSu6EC_DlPtWczoXcQxkewpXmcbNHCqNCG9kdeBvN-5P9SLQKG7Zc\
+        GbDixDRMpf4l7mTcjInq58GpE_edQ1Rq2vZGGfE4X2DqJi_XjhtX2eHhA8JOFXDxZ2rF6uZ7Lq8Rg10c4MQt4JyxUlA
+        """
+    static let rs512HashedBySHA256 =
+        """
+        eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
+        vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
+        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.CHxhTKYqGCyVmR_mJ6Ilj7zKrapKW5dBjFrDFYQYQkA5GCHN0umoK_6nIKz\
+        CCV1YJ5a6y4_1sZj7JDMLq5DQC1SZPJF3gkKCOLJs6gfduPG9xL-T-Wy6GL2VGfUFO69-9gs7Hd-u7aeZWSnftzzF5Dk60EQ\
+        OkWPAQvAqIThXZz9PwzBXAEn2DNZwiKmuHHW1ESGzTDUhA3hPw-KWF-2aLxDOS5CV5gXqwgkkgcgphQJ9SLzmAgvOc_ap_H6\
+        UVtkevUR7HAcoqWViH8H_OVMmqVL5CPPvM0_uO2nsf97ooS2QhU_ZNAZavVvxGiDWZi-DnYhbNKYsmHbvj2sp6ZTCoQ
+        """
+    static let edDSA =
+        """
+        eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImVkIn0.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGgv\
+        djEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTkw\
+        MDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.pROLhqL8RvuizDutgVUh0rAJ9G7xCmOsgmOxS7ElWm-lkNmxkQJ4OxnO0aNM\
+        iaX15ki9UXu3VCAaoKdif0FEBg
+        """
+    static let rs256ByShortKey =
+        """
+        eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InNob3J0In0.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1\
+        dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5\
+        OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.RU7VtJ2dPLjS6s5TZZwsNibJTMmmA2CDS7xLUi2ldnnPIFyX1AjWCVUQ\
+        ckxhONB9O6QXhFdt-N1eU8vryZfc7SM3Aa8Bi93U2g7vaRHyshqSogjc4WKBGA3Vi0GsWwGyDiadDxqgvpsPlggGpolMikAF\
+        4LosjEP-dKEmlIVMBXU
+        """
+    static let embeddedKey =
+        """
+        eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImp3ayI6eyJrdHkiOiJSU0EiLCJuIjoiX1dMcVBkdXdJa05JQTNHamlwMEhf\
+        aE9uZHBrVHRKMnNaVVhLTnM3OVV4eVBrYnJUTGZXNTJyNnNWRFkyYnBjNktZYVVLV05pWm4yV0FrUkV0eW1OSzhyLTR3WnZZ\
+        bEFzUlhjMG45ZDBqM3JxTVY2NURHQjBoQ1ViU28xeGs0WWRPcWRZWlNGdU1SQ2UyNlc5a3hpeFVwSjJ4NEY1Sk5sZjFRMURj\
+        NnQ3LXRvb3hhQWgzSnlLdW9DLTI3aG5DTkZzM0N1cElzbmZIaFN1MHpfcVdHazd4bW8xdlN4RlRQMTltVEFIbW1TdmUwOWRx\
+        THVKclhOUWZaaDgtTXFwcUVYdFFsamt5OWg1MWFuYi1VNWg1eEdYMXpHaWZncm9ySlZBNTVDZjRkTjdRRGZjakxJRE5qcmly\
+        Q1p2M3lBTGVScFVGZF9zTFFaQ0stelhFeXExdTVEdFV3IiwiZSI6IkFRQUIiLCJraWQiOiJyc2EifX0.eyJpc3MiOiJodHRw\
+        czovL2lzc3Vlci50ZXN0L2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAw\
+        MDAwMDAwLCJpYXQiOjE3OTk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.UH95ON2JHpc09JjhLReXLexM2HsKKb-D\
+        FPlD8flCLIzVcMMqmuSwjsnjTzSxzpr-WnV_beQHq-2MWWjbrAAEvHjBQDmqwq7B8vnddgIO57Rp0KmtqQ95cW0TNRAVLF_H\
+        W1uwKA4BzTHGBx-SBMzOfkwQEb4_dsazMexWCrYcaTsz67CdRRW8cu7gtr6gwa1rYFMMHaDgS5tR6eXJsde9hurhpmQtteyg\
+        KixA9wHmnZtX77vtDTADHrpOIgUwKkscUpAdecZR5Ammaasg6bQQAWWVwPC473bzlnfXFQo1GJ8Ty-zSrhKvSnvs5Hdol_b9\
+        TRrDiPEGdFmAcpvVBagQyg
+        """
+    static let embeddedKeyUnderOurName =
+        """
+        eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSIsImp3ayI6eyJrdHkiOiJSU0EiLCJuIjoiX1dMcVBkdXdJ\
+        a05JQTNHamlwMEhfaE9uZHBrVHRKMnNaVVhLTnM3OVV4eVBrYnJUTGZXNTJyNnNWRFkyYnBjNktZYVVLV05pWm4yV0FrUkV0\
+        eW1OSzhyLTR3WnZZbEFzUlhjMG45ZDBqM3JxTVY2NURHQjBoQ1ViU28xeGs0WWRPcWRZWlNGdU1SQ2UyNlc5a3hpeFVwSjJ4\
+        NEY1Sk5sZjFRMURjNnQ3LXRvb3hhQWgzSnlLdW9DLTI3aG5DTkZzM0N1cElzbmZIaFN1MHpfcVdHazd4bW8xdlN4RlRQMTlt\
+        VEFIbW1TdmUwOWRxTHVKclhOUWZaaDgtTXFwcUVYdFFsamt5OWg1MWFuYi1VNWg1eEdYMXpHaWZncm9ySlZBNTVDZjRkTjdR\
+        RGZjakxJRE5qcmlyQ1p2M3lBTGVScFVGZF9zTFFaQ0stelhFeXExdTVEdFV3IiwiZSI6IkFRQUIiLCJraWQiOiJyc2EifX0.\
+        eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0x\
+        IiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.v8z9QpWpj0REUvnz\
+        n3fNr3STm_QlT_Y1t8tv2q2C4b_qz7fT0elT8DsFJCALtjxYogBax_r6KeSCAHYSZf28c3OGt5Rz12LPGBPuiqkQjOG0xx70\
+        QAoYLbzJeiBJLPUmM9OTJMnUofSOh26-MUjU2W8e0UfHFI46EBULuemxdSeIRKPcs2sWdyEGwRQQ18iz8VTJr8ZK9u-aokm6\
+        GIwzJDMM-hXKYnnTeLaYb5fZAQUqJ1TeclXQpL3JsA51L0iMMfMScnS2ibwdB_INSWO9ri7nDN0pMUWeF4eV3AfS20kEjHED\
+        nVuVmXHsKWwPvQfeqXcuxfHsRwmjTmM49CKhgg
+        """
+    static let keyAtURL =
+        """
+        eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYSIsImprdSI6Imh0dHBzOi8vZXZpbC50ZXN0L2p3a3MuanNvbiIsIng1dSI6Imh0\
+        dHBzOi8vZXZpbC50ZXN0L2MucGVtIiwieDVjIjpbIk1JSUIiXX0.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGgv\
+        djEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTkw\
+        MDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.q4QjwhF9f80kiMwsEJm5x7uaYV5Sfov0co0_VxT45krvmuvdzvGCMZqsXvDK\
+        08rD1XyPjfpm6h-Qn7hWcQrgKt8C8f_Mrq5m7tf3oiVJ5F84xP7QbLE8nBAHqQHzzTPpOxXYZxVPWw54plAbMpx4p2-POKr8\
+        qvUrBcS8AiNvV6TP6WTPMPSt4i34kQV3Nxi0Kcpb_A1YSL6Wa8MT4b2m-_jy7yOoQbRkRF05kDb9iO4l683VP9Oqy1VeDuCA\
+        Vy3Qck_DM-oSO9MQk5bMTnZJCINCnb2HxVcSkKGqp23CEY9CwHgHCY692K6F595nH_0K-mGtHPCIVK72xKbWQZBsOw
+        """
+}

@@ -1,0 +1,86 @@
+"""Fixtures: what a test asks for by name, started before it and stopped after it."""
+
+import contextlib
+import os
+import shutil
+
+import pytest
+from harness import nginx, streams
+from harness.certificates import Authority
+from harness.gateway import Gateway
+from harness.processes import Process
+
+# Everything here is on this machine; no client may go through a proxy of the user's.
+for name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
+    del os.environ[name]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test prints what its processes wrote."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for process in Process.running:
+            report.sections.append((f"{process.name} (pid {process.pid}, exit {process.exit_code})", process.tail()))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """The certificate authority that the clients trust."""
+    return Authority.make(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def certificate(authority):
+    """For localhost."""
+    return authority.issue("localhost", "127.0.0.1")
+
+
+def _starter(folder, authority):
+    """Starts gateways in folders of their own under `folder`, and stops them all at the end."""
+    with contextlib.ExitStack() as stack:
+        count = 0
+
+        def start(arguments=("serve",), wait=True, **settings):
+            nonlocal count
+            count += 1
+            process = Gateway(folder / f"gateway-{count}", settings, arguments, authority.certificate)
+            stack.callback(process.stop)
+            return process.wait_until_ready() if wait else process
+
+        yield start
+
+
+@pytest.fixture
+def gateway(tmp_path, authority):
+    """`gateway(PLUGINS="echo,hls", …)` starts one and returns when it is ready; `wait=False` returns at once."""
+    yield from _starter(tmp_path, authority)
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(tmp_path_factory, authority):
+    """The same for a gateway that the tests of a module share."""
+    yield from _starter(tmp_path_factory.mktemp("gateways"), authority)
+
+
+@pytest.fixture(scope="module")
+def ingress(tmp_path_factory, certificate):
+    """`ingress(gateway)` puts an nginx in front of it, the way ingress-nginx would."""
+    with contextlib.ExitStack() as stack:
+
+        def start(gateway):
+            process = nginx.ingress(tmp_path_factory.mktemp("ingress"), gateway.port, certificate)
+            stack.callback(process.stop)
+            return process
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def stream_folder(tmp_path_factory):
+    """HLS streams of every kind the gateway must carry, made by ffmpeg."""
+    folder = tmp_path_factory.mktemp("streams")
+    streams.make_all(folder)
+    yield folder
+    shutil.rmtree(folder)

@@ -1,0 +1,46 @@
+"""A certificate authority of our own, made by openssl, that every client here is told to trust."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .processes import run
+
+
+@dataclass(frozen=True)
+class Certificate:
+    chain: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class Authority:
+    folder: Path
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def make(cls, folder):
+        authority = cls(folder, folder / "authority.pem", folder / "authority.key")
+        run([
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-keyout", authority.key, "-out", authority.certificate, "-subj", "/CN=Test authority",
+            "-addext", "keyUsage=critical,keyCertSign", "-addext", "basicConstraints=critical,CA:true",
+        ])
+        return authority
+
+    def issue(self, name, *names):
+        """A certificate for `name` and the other `names`: host names or IPv4 addresses."""
+        key, request, chain = (self.folder / f"{name}.{kind}" for kind in ("key", "csr", "pem"))
+        run([
+            "openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-keyout", key, "-out", request, "-subj", f"/CN={name}",
+        ])
+        kinds = ["IP" if each.replace(".", "").isdigit() else "DNS" for each in (name, *names)]
+        alternatives = ",".join(f"{kind}:{each}" for kind, each in zip(kinds, (name, *names)))
+        extensions = self.folder / f"{name}.ext"
+        extensions.write_text(f"subjectAltName={alternatives}\nextendedKeyUsage=serverAuth\n")
+        run([
+            "openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-days", "2",
+            "-extfile", extensions, "-out", chain,
+        ])
+        return Certificate(chain, key)
