@@ -61,8 +61,13 @@ package import GatewayTelemetry
             destination: request.destination)
         var isRetry = false
         while true {
+            try Task.checkCancellation()
             let connection = try await pool.connection(
                 to: origin, address: request.url.address, fresh: isRetry, timeouts: timeouts)
+            guard !Task.isCancelled else {
+                connection.finish(reusable: true)
+                throw CancellationError()
+            }
             do {
                 let (head, bytes) = try await connection.exchange(request, timeouts: timeouts)
                 let body = UpstreamBody(
