@@ -78,7 +78,7 @@ import GatewayTransport
         stream.deadline = stream.loop.now + timeouts.firstByte
         guard case .stream(let length, let next) = request.body else { return }
         pumpError = nil
-        pump = stream.loop.launch { [self] in await pumpBody(length: length, timeouts, next) }
+        pump = stream.loop.launch { await self.pumpBody(length: length, timeouts, next) }
     }
 
     private static func appendHead(
