@@ -26,7 +26,10 @@ package final class RequestBody {
     }
 
     /// Declared by Content-Length; `nil` when chunked.
-    package var declaredLength: UInt64? { source?.declaredBodyLength ?? 0 }
+    package var declaredLength: UInt64? {
+        guard let source else { return 0 }
+        return source.declaredBodyLength
+    }
 }
 
 /// Where a body's bytes come from: the connection.
