@@ -1,6 +1,4 @@
-// until PluginKit re-exports it
-package import GatewayBytes
-import PluginKit
+package import PluginKit
 
 /// What a playlist may cost. A playlist comes from a stranger, and every number in it is theirs to choose.
 package struct PlaylistLimits: Hashable, Sendable {

@@ -1,7 +1,4 @@
-// until PluginKit re-exports it
-import GatewayBytes
-package import GatewayHTTP
-import PluginKit
+package import PluginKit
 
 /// Why a path is not a link of ours.
 package enum ProxyLinkError: Error, Hashable, Sendable {
