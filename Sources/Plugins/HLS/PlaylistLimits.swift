@@ -24,4 +24,10 @@ package struct PlaylistLimits: Hashable, Sendable {
     package var directives = 16
 
     package init() {}
+
+    /// - Parameter input: The playlist as it arrives; ``output`` is four times that.
+    package init(input: ByteCount) {
+        self.input = input
+        output = .bytes(input.bytes * 4)
+    }
 }
