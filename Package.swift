@@ -104,7 +104,10 @@ let package = Package(
         // 8  the program
         .executableTarget(
             name: "gateway",
-            dependencies: ["GatewayServer", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin"],
+            dependencies: [
+                "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayServer", "GatewayTLS",
+                "GatewayTelemetry", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin",
+            ],
             path: "Sources/Gateway/App", swiftSettings: house),
 
         tests(of: "Architecture", on: []),
@@ -115,7 +118,7 @@ let package = Package(
         tests(of: "HTTP", on: ["GatewayHTTP"]),
         tests(of: "Compression", on: ["GatewayCompression"]),
         tests(of: "WebSocket", on: ["GatewayWebSocket"]),
-        tests(of: "TLS", on: ["GatewayTLS"]),
+        tests(of: "TLS", on: ["COpenSSL", "GatewayTLS"]),
         tests(of: "Auth", on: ["GatewayAuth"]),
         tests(of: "Transport", on: ["GatewayTransport"]),
         tests(of: "Upstream", on: ["GatewayUpstream"]),

@@ -9,10 +9,10 @@ enum ForeignTokens {
             """
             eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
             vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
-            wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.P3Kxy2CG1P6n9Rg1pIHUgmkHvDU-ZZwtgkmAk2EVqFyEFuNpjwYD-tM_Nz0\
-            J7QilOmQ8Lff8UWvPpOLbjLLlKN68wUGz-UyyfVVXtTSMgFDcSrJPGYmQZocRRhSKcxxKeJV1xc0RtipZca2bbBPaUkk1sFG\
-            5leD3eo-JTC9DgCfbT1eysPSv7R7ZKcYVfAvUpx9o10lOQ2CYpKn5fLKLNa_HlbaCGAzb0I6Jz1PJqbPuMyBJBEGpqw2PlHj\
-            T7AMucMGjKozliwIeJ7GlrHEY_w7t6PY1oBskdNLG1Opo4asfuKDYbwPxiV9gREdxfaNUytuzu6j54OG3pwox9l871g
+            wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.YI0KUxX-T5BI-lDdA8gEvW373829pKlDdVhNVCRjSmw7RcSL_fbh9vWQcQC\
+            M9uEjQ5nE6dKeBmxQq-BK8VUEstWKmYXl9S8oNCbp6hJDqWx84EOplPz7sAX5JJTk0YZp1Z0_0ur6Qzg00h_-IJ_s5XX9O4g\
+            iJZSBVMS6Wig923ydnZmBNYf9ad3J9f0K9UgXLBf_D2Iki4BWiFfIc_RhPLG6qNWlNHpOnd3RBqSUagPZuyc3kSHY2-VviDj\
+            Wdesspmo4_Kb0wdN2fvljGYHSn3u2CMm4jWzDxDwlArVzD6YGZ2avjjbuEfVaF7HiNALxY6giRXEg6XiLM5u_oGP9VA
             """
         ),
         (
@@ -20,10 +20,10 @@ enum ForeignTokens {
             """
             eyJhbGciOiJSUzM4NCIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
             vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
-            wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.U7IQpfLE9WBmeprSHJEHu9I1ZIN4CiSuJCn1yxUTJRcMKxgC3K9yvCt7irw\
-            dFcFVxsmNe1JnHSTniG04AoAN-DNEMcUNfgLkieMRoUGpWeFhEHNYPaOW9SURYmksbfphRM308_U2_IW5glkBGhMyMBgujvU\
-            EbVYYfIhqmVQbxeg0t_jdzYM0xZJifK2mDZkR-9Gxiqh-cqEHUENk_0GjEN9S44KXsdRQbP9UwLmYnkNc2hu8Lz82Ty0tW9H\
-            BhKyrlprRiAXM_3Ofap7dzUgnhrUQcaF-rIOJ8eYVHb8LmHNxrNMtECx_5w8mWarLBtVHVmd9wmowTGEoz3YXIFlyPQ
+            wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.IZBVwN0uMScNQJUDCRqRzIj-F9c5F9ZyOHq-YYRU1CQVNhq_KKt8BK13ZDC\
+            Duqj1TxTbL8DeG44KqrYh3gAf7DzR4B3IClSEjVEeEfrKwq1r-pDDo3uQL07PheuUSp6XU7vIkYId6uqQ8JS2B7xM8cVLDtD\
+            93XSLkOB6o1ibBm1OehCd7bI9gsk-MV5V-fOAF5VvYO2xcMqw4VAvIMLcGC4ZBclc_TsKZBUOpdLBqaqjq9I3uY1kUQihv1y\
+            IY0tt5sKM-Nd0GtUI9LDOKEKorC4d3Rq59wCXgar2IEglJ7ByPnP83R7Tpjp5HrOdLdQhBKVMG9FwwXlOtgZqbFxzWQ
             """
         ),
         (
@@ -31,10 +31,10 @@ enum ForeignTokens {
             """
             eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
             vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
-            wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.eN_EfL_sHDeNBqZPlE_duC644rxJO8L0pO1KrfGaxivQduUZ3gKBvXWgM9F\
-            VV8k_6f6i2SYMtG2uN4OtdlIgcC1gK-4_nkjHxaG6oDykpqZ4cJQqKhLGa3oGpBWUAMRQebUgvdmKck6Xtzx_t6740VSu2zV\
-            5oWtmKv2MTfe_otBNnQ0TN_f5G2NaqIY9TFUYi8qMd8lOhZktE9zMhQD-Po3uE3FLoD7ZN9FQU72m1Yq3BwQndhNholZxt8L\
-            ttL8vPwkvRBfdiDjzwe1uZheuzvPRiHqHfGj8NjaApIj9ylF0nh7stYZCsCoIaJllTencgqEmggc3MKfaT_2HqQeleQ
+            wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.CudYhpofC4st7MERO0ylhgDshImg5eDiWdytH_v_Od24wsEk_RvPAa7VJRe\
+            ZO5UK7YmKd92z83k6S2Z-8xWpVxEF5p2yWL6eb8Oto9ZjA41fDE6rCgMV9sqr8uQnxH_1CGvYDQ2riK_marZmBolK2n_UtG-\
+            ra2coSvHd8dG7SpDn-4JNeK2f2usLP8g5uaiQ8fKeXQHtULAaf_r69uk0K5OZncyqf4fikPyJL1c3yh-8o6Lgk5Y3rjWfhCC\
+            hod2Hr4fHDech_rRiOcn4ltEsRMyNxV8KUmfoPLuIqWlYspcVoCkGCofnKm-_jQDIT_yW5LoduZgKbLs-s2fGdsuQxQ
             """
         ),
         (
@@ -42,8 +42,8 @@ enum ForeignTokens {
             """
             eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InAyNTYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
             GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
-            TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.UGVuEk2m-pdZKQe6ZDwo_ILxZHJbuuem61FGjeM5-HpIdUcaO-RFijgcr\
-            udEifqYSwAFtn6uG-CA9pa8cFEevw
+            TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.1PsYCxw469JuTNW5TGra9_esozgc35ZL50tJ9xcTWMYKa9TIF9db8VaGF\
+            flDbD2gahUHf8DIBIEsQU-wbOMt0A
             """
         ),
         (
@@ -51,8 +51,8 @@ enum ForeignTokens {
             """
             eyJhbGciOiJFUzM4NCIsInR5cCI6IkpXVCIsImtpZCI6InAzODQifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
             GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
-            TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.yPt4SfVkoQW8XhHLfdgWpX1AibEK2XA11qnnoyDPL5gUwq3Nu73KDxji0\
-            sDMkVR31EYug7nT4wmVeRob7sYAEDT73iYo-ReVyph5aIgI8UxinPx0nnoASDmh8xJIiok2
+            TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.ueaieobupXCbLEzJAWy5tXMzT2hfjID0GIfGiZpvc0fAG4vKR7usyV9vK\
+            4JN8sbFF3ZtIpPIrm8n-9LhA6h1QqVBtNQ7-5ppPxYBjhAh_jzFD5YyKAVaL4_5zepX07G3
             """
         ),
         (
@@ -60,9 +60,52 @@ enum ForeignTokens {
             """
             eyJhbGciOiJFUzUxMiIsInR5cCI6IkpXVCIsImtpZCI6InA1MjEifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
             GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
-            TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.AEyzlT1qWLZDaYSqj9XpMj1qejLI67x7sOHoFSmJTYfrGB0C8ZB-rA9Gf\
-            uzukGG2Eum5W9WagttR4b6SFrJiZmogAOvl8KaqxEk9G6kLJk2_ZmrLwSvZzDVpkyc9FkPAR8o9m_q0jxbCAXmrwnwCFSWwn\
-            QzO38ShRgR9z_mCqntR61Vx
+            TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.ADsSPcxEi7J5X4ypb2pLfPdsaRqx01XS6y04_cVJMtYI-t35yG_i17AkT\
+            rzv5g9E8QeTgU2u_envhO56R8QhYjeUAcbGjELYMnCKBRTd5VXjLthatLxPd19HiCmeujDeJ7yzb_0UByDxxNWbFiKM_c85I\
+            9n_93z1brUYVjB15mERViKf
+            """
+        ),
+    ]
+
+    /// The same with `typ` `at+jwt` (RFC 9068).
+    static let accessTokens: [(algorithm: String, token: String)] = [
+        (
+            "RS256",
+            """
+            eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F\
+            1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk\
+            5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.JJxr2MhF_prTMxS6cCIDo44d-vkclaxzoZckE86qvEuLGZEZ0jWdqMi\
+            BMDRX890ui1Fr4holvdIL--EzD27E3OlUJpz65HUU1gP1e9IyBioMQShdwGPWd1RuUcNmAg-fsvIv9_DLJZLxf6O7smnlNIU\
+            EA8xP9BkIj0cD94neWSCoeqrmRVl5AQBm7AaZ3UEMGCx3TP9NWrVBOmrREjb9sujM0vuUsdQ2T05VuNUIa7XrY0z3y1dMfXB\
+            TNtZ5Anphxwuua14fucMaYCi2HqGuq3o37E9bfTw6kXu3VtNvD22UXa5k2yxKB6dTfG4C68ByAn1ebq6a1lGR7fRjxh7B2w
+            """
+        ),
+        (
+            "ES256",
+            """
+            eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InAyNTYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L\
+            2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3O\
+            Tk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.6kaUnPee2BAo20YuhJOJcZP0ao1qmA07OOnELZ80QjZvoJv3nroNC\
+            --j_X8aftyaKunMwDvfueVhOGhYEeWFYg
+            """
+        ),
+        (
+            "ES384",
+            """
+            eyJhbGciOiJFUzM4NCIsInR5cCI6ImF0K2p3dCIsImtpZCI6InAzODQifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L\
+            2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3O\
+            Tk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.xSvgXqNVOJlLtcqaTjARW7bXLwOG6jl5_NOilnWzjCykzz5g05Y0m\
+            kSnFTasH99wr1D9nBxbHnhpEqCLs_PaUmePDz3scGUivJB8Cz3vGR9pMytHCkiC-LCfSKrvMtMf
+            """
+        ),
+        (
+            "ES512",
+            """
+            eyJhbGciOiJFUzUxMiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InA1MjEifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L\
+            2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3O\
+            Tk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.AMs6M80cdlZiAjWqrcVi3nyzOvMpKPnP4JLBMU1n0JFAK8NUFW065\
+            ntlmngbZfj_pZReX5dx-Q8PEjPTsOMbiqUPAdqjlWEXD7aqrojdKqx5ukl-ajoJyo80nidkBH-mjToba99ZxkLDa_bp_XhGo\
+            vE0jtDu6eH9Zfjd-FzZkewK2drh
             """
         ),
     ]
@@ -71,119 +114,119 @@ enum ForeignTokens {
         """
         eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InAzODQifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
         GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
-        TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.bA4aDkkjK5Pug8k1vYI3w7KwQ0NPu6FmETJp8HHZUjBWRVPowNGQA47Zp\
-        gMi5bp0_nQxkU2alfiVM3KHJGWCJue02bs7ACbxOpfBs6x2JplaibRKMWJCbnTs_6jKIfet
+        TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.7YZTx8lv0whV2oRg5c4E1azjC0iWTMPA3AIxLZEHlRgV8Xe834neHqMYC\
+        v9S--3EOts2w47R_rvP-Of-P4I9eTTlzL8cDUE4lruleSnuUWdDgFp96hzmoTdosytSEw2U
         """
     static let es256ByP384Unnamed =
         """
         eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGgvdjEiLCJhdWQiOiJ\
         hdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTkwMDAsInJvbGUiOiJ\
-        hdXRoZW50aWNhdGVkIn0.vLXsx7jp-E3BE1cw1IQLcphVShLIC1kukyImfbPQSLhnwxF7I6rg7EghKL1zcy_qOhJ6S0mqmRs\
-        f9UkmVZf6u6rEaZNw9GdebAyWMLyaXX2hxTh-cSXDK5SRYRWqySMn
+        hdXRoZW50aWNhdGVkIn0.wMw2PgXdKNNd0gwhUT0DVp2UYjJMQtuu8Nl9lzzOnnyDNbWHQrwyxEEpjM1Y19MuPyB72SpEvpy\
+        1LW45KGd8IrUR_L2OF6ca1YUbITljp95SPCSf0VBqMPgTIa2fc8fv
         """
     static let es384ByP256 =
         """
         eyJhbGciOiJFUzM4NCIsInR5cCI6IkpXVCIsImtpZCI6InAyNTYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
         GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
-        TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.VTPFBadkrJ3HDOYZ2R-DPYAlkl9TchAvWF0smMgxOLiGwXfPGNAwDfv52\
-        WHowUvX9q9kJpTnVnTzzvrg_N6Nfg
+        TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.tYdViB1U4-5PbKIulrNdFrNFujFEi9YW8L9CdbPNQA58ywLGn3VWgM5H0\
+        ArsjH7yrP0fAv5W31D5REjNxTcm1g
         """
     static let es256BySecp256k1 =
         """
         eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InAyNTYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1d\
         GgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5O\
-        TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.r_Gf1jAExOor7znJ0xJcTmZm6MJoDlAokGHvAbe4bQSjreQQff1AdBRNH\
-        RqhZW5BLxx3B9DX0vY0NMOpMkmdvw
+        TkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.Apqe7rnS8oauyLTZZR6ZFJQLlzdNpYSYaUoU9B5xtCK--y4BIbIVM0BfO\
+        pC7cZxmCVV5F7WiwLwXGAqWdyytQg
         """
     static let ps256 =
         """
         eyJhbGciOiJQUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
         vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
-        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.AsZ_m29GZ9JbovLCP78JOEpBuxrKc6j2ilmPPibuIgo8sARmmxdZ6klAr2s\
-        _5sTJRObw565U4EPh2icOFQUtOI-W0YTas5VSePKMERvNQ94Lnj0EjYBRKTHo6IYLc-W4ELFZ4ww1mLoAuQ3yIahEAY9WkLm\
-        r6kp_yInc1-CmIsF5zS_i6ihlyrbOTO956oNBrXFDuMpoRfOA19JGRWA3sHTjVO1W1D_Bd6T9oEGZnOX12NKqMKseHDWlG0I\
-        P1fNzpN2dPnYWpCixyBv-MQWauNewV4-UTyVXLSVgBcBGzCM45pRk0L_QDuZBO2eZ0MQ89tTqsiSkhA7c8oOI7Je1Gw
+        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.NkOoiIWGeDZ-xbiJDVgGiqXZymw9QReJ5J5qddcjDgN4UG3R35wGVrLhSHP\
+        2JRiAkaqmbsHmyUaZ6fvBFtT7iNH-bYfgxJ1_f2sO5rADw40wq8ng9T2B5sn0pO3Kd7ZwQRppvhrKQY3lIC8uE5YteJXDWsl\
+        ZINy6rtGBSu0ni_omznV5MTs__HYtdEe4aGLjX8bOqtx69Ykq5xnxuSiXJ_a0Y3Wts9vKk8GDsWdEvFBTGrPd8VxfTfCFg-d\
+        rqgSWjaH-TPTRgeBuHkTzb8ZGlugqMr3jL_m0RD0w6H7rmn4Az8Tl-P7cGYnA8n1LHwKHR7dTnctGVVL7mtLuQ6MO9A
         """
     static let rs256WithPSSSignature =
         """
         eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
         vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
-        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.k4pq5OKJLwHm7s3fwUcklssuxOw-HBbQ05yAr3gCmxI6kLD9U0OofhksdsA\
-        33DhWmEB5z_A-Ff9UqjxfE_DJTDHvtkJQCLIMBPVCGeitBaeQVP4BY_AJLkXUB8S1voGxR567m3lWTkOXMmrM9yxnlnrrvCT\
-        KLXULPz3_uNMO1zGCHlcHb2dB_U2nj0EJ7BFf1F1dE6nIHRD6HTQ4N9e3_uXq0PORGzgyZfKtuqW9AzhKtlxLQi3ev-RCfhC\
-        gFV3adYh8JAl4CpoUSNOcpDUGEdgzchN_LyojsnjXq3Ba9AQFTqyWqTvPJdByFG6jGH_naUrDVtAnpZpBtakc4cEDNA
+        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.U0sMScgHfVc5n90ZGXBAjKkrvHScwwRrlzsW895aXIFnn68gFLrjEP1nkFY\
+        iQv3ZxQdSxyWSHf0FPe34PTEcftIjrUETWHxo16vjuN63FhGwDoiNVmgrjkEp47M2oCPEkZ60HJMkMVKyOGzdJkwkJSAuebY\
+        pjdY_wI3etCSGKKMP6rAaVnCl_oOILFq_qEchfG3XCFTTPCXdyMvcnhwr5HXMFdZAH22RPVT3eYs5RJaoa5qJ03CunXwNpeu\
+        RL8Felo4jDQlp4t0Gjs9Dd4QonYihIWQWQa-gvbkQmUZ8YiiAZ4Tf0gbav1e-9AEz4YmCduHTPYjzajt4k397b_NMjA
         """
     static let rs256HashedBySHA512 =
         """
         eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
         vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
-        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.IkfXdAT5cUyLjcbITH4M4IYdx6mYAYixpnG99v2rcGtT2rHNh2Gu-J-d8_L\
-        N85RA80WUx85BfF9HOPmMLEvxcLNpsw9X78OAexmNZ5uG7CtyZweNT4PdEtxUUg3YmxAa0SB2XtV-iBi8M6vGKrUGkePm3R3\
-        UYg1-psI7qwNehzxjyPy_HHfrgJufyauzVxfTmrXOz5WhHeca_5675vZiqbYd137m9l-b7XZOThuPdD7irr6d8ssg7S9YwsF\
-        -YD4v2P9bz5mJX_9eePIR-li0EIff81bLuqyQgtc_r8uvh-z_HsyQqL2-6GsNtlM5GbSMgA_uVSy9qM8nCkEOtKFT8g
+        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.IXXaQibGAyueXQRhwF1Od-X4isz29xd5BjbWG-rF0-3EaHUrucRGP35jeyZ\
+        v956LEZKqmzl31ovachyKYQ7x8pBdEFgxwuc0DVZeDiUdTO_mxkk51FmHvTRdDBLFmZjcAm3RlUbSJL8q4tc2gtcotuVo0Zl\
+        wJHylRb6cn3BdYgd_w2n44ayRAwnSXI1iPmeXUPBPRTMSu6EC_DlPtWczoXcQxkewpXmcbNHCqNCG9kdeBvN-5P9SLQKG7Zc\
+        GbDixDRMpf4l7mTcjInq58GpE_edQ1Rq2vZGGfE4X2DqJi_XjhtX2eHhA8JOFXDxZ2rF6uZ7Lq8Rg10c4MQt4JyxUlA
         """
     static let rs512HashedBySHA256 =
         """
         eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGg\
         vdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTk\
-        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.CFBfTkglqLdsfWmu0YWYaOZVptqoPk6iqo0KKjG-seVGqYPRWOqWDUbqzpl\
-        Im8zlKpcDJzWi7IY-Zee2DazZ8cV1mCwUzzenaI0tCzEj-OPKFaFCo1wxEqsN48BuAC2qwcU0GuCnj8jWnWSccRQv4bQ0q0x\
-        UHreSxDNjc4pxY-CTNTQ_xGFnrw9FLmGA4d01sTuwIZWh8Nt4BZ_7abDieOTjzGJcDQlXy-jIRGEkVVHumdD6zg8nJZUj3Pp\
-        YF5vkbTo0x6Mx-l4TbnB4SFGSTmSmLvZv3Zp_FpT6O8HxesihwAfepmHSk8tJhkvjyzItlqybbNoy5OGpEgxCrR5CtA
+        wMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.CHxhTKYqGCyVmR_mJ6Ilj7zKrapKW5dBjFrDFYQYQkA5GCHN0umoK_6nIKz\
+        CCV1YJ5a6y4_1sZj7JDMLq5DQC1SZPJF3gkKCOLJs6gfduPG9xL-T-Wy6GL2VGfUFO69-9gs7Hd-u7aeZWSnftzzF5Dk60EQ\
+        OkWPAQvAqIThXZz9PwzBXAEn2DNZwiKmuHHW1ESGzTDUhA3hPw-KWF-2aLxDOS5CV5gXqwgkkgcgphQJ9SLzmAgvOc_ap_H6\
+        UVtkevUR7HAcoqWViH8H_OVMmqVL5CPPvM0_uO2nsf97ooS2QhU_ZNAZavVvxGiDWZi-DnYhbNKYsmHbvj2sp6ZTCoQ
         """
     static let edDSA =
         """
         eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImVkIn0.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGgv\
         djEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTkw\
-        MDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.WU6y0tWXjullEVT4418VboaXXzqkTpq35z7PG2L-19UCR26xnaDJcWrYNaVc\
-        5KoHdq_pnJcmblECJ4GehhbaAA
+        MDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.pROLhqL8RvuizDutgVUh0rAJ9G7xCmOsgmOxS7ElWm-lkNmxkQJ4OxnO0aNM\
+        iaX15ki9UXu3VCAaoKdif0FEBg
         """
     static let rs256ByShortKey =
         """
         eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InNob3J0In0.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1\
         dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5\
-        OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.mFb1c30VDO5d_ONpKdvwj-uyaCtbFDHJsBZd81WXZAF7_FulcDyqGQNB\
-        HBtvVzq8qlnTsGLYKj0MUzVIVwDGmbcuqigq_hsh8aXVPK9e6tfxlomhyh2M87qgfxom4HAmFTo9EEiT8Gz9pThE93gYOgK1\
-        CiOwnhl5y_XfdhgaYwg
+        OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.RU7VtJ2dPLjS6s5TZZwsNibJTMmmA2CDS7xLUi2ldnnPIFyX1AjWCVUQ\
+        ckxhONB9O6QXhFdt-N1eU8vryZfc7SM3Aa8Bi93U2g7vaRHyshqSogjc4WKBGA3Vi0GsWwGyDiadDxqgvpsPlggGpolMikAF\
+        4LosjEP-dKEmlIVMBXU
         """
     static let embeddedKey =
         """
-        eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImp3ayI6eyJrdHkiOiJSU0EiLCJuIjoiMk1VRllZZzloX3htQW1tb0h3V2tm\
-        T0ZSZndYSHIteFY5NWpkWGpWZ1NXVVMzN0pZeGttM3ZQMm5nRXBNSEdzLTE1V0VyOW05aE54alNRNXVzUWlmQzc4SDgwUlpv\
-        T2JfamNRdWZNNldHVjlWN2xremZxRi04bXVDc1ctQjYtUzZuUUd6NkZMVEEybC1XcF8zLTlhTlk3SmlQS2ViU2JacVIwVWd5\
-        bVpZUFF2NUFadkJyZmNlX0RYSnNBRzB4YXo1c29udXFhS2JrOGktZ21sS25oS3FJcnhRWVowTVBvMlk2UHgySHN4allBT0tw\
-        U1dmV2FuNC1DLVdjVTFYRWRFZHZaR0hGNHdPR3oyTnRVS0VCOFZUYTNBNjNGLU1YUkl4LWxKOURsNFFmbVIzTi1TdHVIWU52\
-        TXRBZUw5X2NKTWhHMUhSRlc3Q3BncjRoRklJcTNmMDF3IiwiZSI6IkFRQUIiLCJraWQiOiJyc2EifX0.eyJpc3MiOiJodHRw\
+        eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImp3ayI6eyJrdHkiOiJSU0EiLCJuIjoiX1dMcVBkdXdJa05JQTNHamlwMEhf\
+        aE9uZHBrVHRKMnNaVVhLTnM3OVV4eVBrYnJUTGZXNTJyNnNWRFkyYnBjNktZYVVLV05pWm4yV0FrUkV0eW1OSzhyLTR3WnZZ\
+        bEFzUlhjMG45ZDBqM3JxTVY2NURHQjBoQ1ViU28xeGs0WWRPcWRZWlNGdU1SQ2UyNlc5a3hpeFVwSjJ4NEY1Sk5sZjFRMURj\
+        NnQ3LXRvb3hhQWgzSnlLdW9DLTI3aG5DTkZzM0N1cElzbmZIaFN1MHpfcVdHazd4bW8xdlN4RlRQMTltVEFIbW1TdmUwOWRx\
+        THVKclhOUWZaaDgtTXFwcUVYdFFsamt5OWg1MWFuYi1VNWg1eEdYMXpHaWZncm9ySlZBNTVDZjRkTjdRRGZjakxJRE5qcmly\
+        Q1p2M3lBTGVScFVGZF9zTFFaQ0stelhFeXExdTVEdFV3IiwiZSI6IkFRQUIiLCJraWQiOiJyc2EifX0.eyJpc3MiOiJodHRw\
         czovL2lzc3Vlci50ZXN0L2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAw\
-        MDAwMDAwLCJpYXQiOjE3OTk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.CQCMe5pabHmCDIZk_RI7HDtaCCZqUX7m\
-        2oxycDMVOHucEcOuBseNMbTZiOK6k_onymKKj7dUHhUap7GmHwfEqIbB2NfLJWO7DrH5DYrsT-Zf3n7kJMydmduMiQuzGxVc\
-        cEyJ49T1DXmjZC_V4nL3CJnqyJpjf1Sm5ATY-tt23DBM3HKRHsvYDeegwBKr9q419O_TSkiDw3fMAlTx2PTlDI_4zuu6rcq9\
-        5aEYDznRaiJ9hFYV4pVcEl5ZRjlOLpcY_neXPGUaaZn3i7fZXmiJjIeKxD2Xzn7b5Ba4hUCqKZG4GxGgf_2j-guwg0LoOjzq\
-        IkjXl8p--j8m05gvY1Ctnw
+        MDAwMDAwLCJpYXQiOjE3OTk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.UH95ON2JHpc09JjhLReXLexM2HsKKb-D\
+        FPlD8flCLIzVcMMqmuSwjsnjTzSxzpr-WnV_beQHq-2MWWjbrAAEvHjBQDmqwq7B8vnddgIO57Rp0KmtqQ95cW0TNRAVLF_H\
+        W1uwKA4BzTHGBx-SBMzOfkwQEb4_dsazMexWCrYcaTsz67CdRRW8cu7gtr6gwa1rYFMMHaDgS5tR6eXJsde9hurhpmQtteyg\
+        KixA9wHmnZtX77vtDTADHrpOIgUwKkscUpAdecZR5Ammaasg6bQQAWWVwPC473bzlnfXFQo1GJ8Ty-zSrhKvSnvs5Hdol_b9\
+        TRrDiPEGdFmAcpvVBagQyg
         """
     static let embeddedKeyUnderOurName =
         """
-        eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSIsImp3ayI6eyJrdHkiOiJSU0EiLCJuIjoiMk1VRllZZzlo\
-        X3htQW1tb0h3V2tmT0ZSZndYSHIteFY5NWpkWGpWZ1NXVVMzN0pZeGttM3ZQMm5nRXBNSEdzLTE1V0VyOW05aE54alNRNXVz\
-        UWlmQzc4SDgwUlpvT2JfamNRdWZNNldHVjlWN2xremZxRi04bXVDc1ctQjYtUzZuUUd6NkZMVEEybC1XcF8zLTlhTlk3SmlQ\
-        S2ViU2JacVIwVWd5bVpZUFF2NUFadkJyZmNlX0RYSnNBRzB4YXo1c29udXFhS2JrOGktZ21sS25oS3FJcnhRWVowTVBvMlk2\
-        UHgySHN4allBT0twU1dmV2FuNC1DLVdjVTFYRWRFZHZaR0hGNHdPR3oyTnRVS0VCOFZUYTNBNjNGLU1YUkl4LWxKOURsNFFm\
-        bVIzTi1TdHVIWU52TXRBZUw5X2NKTWhHMUhSRlc3Q3BncjRoRklJcTNmMDF3IiwiZSI6IkFRQUIiLCJraWQiOiJyc2EifX0.\
+        eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSIsImp3ayI6eyJrdHkiOiJSU0EiLCJuIjoiX1dMcVBkdXdJ\
+        a05JQTNHamlwMEhfaE9uZHBrVHRKMnNaVVhLTnM3OVV4eVBrYnJUTGZXNTJyNnNWRFkyYnBjNktZYVVLV05pWm4yV0FrUkV0\
+        eW1OSzhyLTR3WnZZbEFzUlhjMG45ZDBqM3JxTVY2NURHQjBoQ1ViU28xeGs0WWRPcWRZWlNGdU1SQ2UyNlc5a3hpeFVwSjJ4\
+        NEY1Sk5sZjFRMURjNnQ3LXRvb3hhQWgzSnlLdW9DLTI3aG5DTkZzM0N1cElzbmZIaFN1MHpfcVdHazd4bW8xdlN4RlRQMTlt\
+        VEFIbW1TdmUwOWRxTHVKclhOUWZaaDgtTXFwcUVYdFFsamt5OWg1MWFuYi1VNWg1eEdYMXpHaWZncm9ySlZBNTVDZjRkTjdR\
+        RGZjakxJRE5qcmlyQ1p2M3lBTGVScFVGZF9zTFFaQ0stelhFeXExdTVEdFV3IiwiZSI6IkFRQUIiLCJraWQiOiJyc2EifX0.\
         eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGgvdjEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0x\
-        IiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.tPMnN-awDY4jlgT4\
-        RZebrtbTW2B6C9RC2Z9yUnNiAvOpc6VXG7_31Nm-AIbaV7m6KQzK3BRqfMAPUaFT4DQJOnKJMVABIF5spVF-8Xc9ouLeGSaI\
-        mDv8Hn6_MFwwuksNIKlvPEYxvgCsgiHGa-a562HauO3sZEHVxMCHIAgqkkkJ-e71f3Ym1hKpTSwXiuCwatJm2v5lnRz5jAC1\
-        U5mwbsw5iJKuP6tlmcBLRWdeCng4DPmfEEnT0NI8Pkcid1jniihk1RmUqNRW4ePMfKdh8g--Wk9982tpmGrHuNx3xGuk4mUK\
-        ToYKLgGk5T3VLpojgzxc2krJ3sCUdlLrZBqzvQ
+        IiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTkwMDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.v8z9QpWpj0REUvnz\
+        n3fNr3STm_QlT_Y1t8tv2q2C4b_qz7fT0elT8DsFJCALtjxYogBax_r6KeSCAHYSZf28c3OGt5Rz12LPGBPuiqkQjOG0xx70\
+        QAoYLbzJeiBJLPUmM9OTJMnUofSOh26-MUjU2W8e0UfHFI46EBULuemxdSeIRKPcs2sWdyEGwRQQ18iz8VTJr8ZK9u-aokm6\
+        GIwzJDMM-hXKYnnTeLaYb5fZAQUqJ1TeclXQpL3JsA51L0iMMfMScnS2ibwdB_INSWO9ri7nDN0pMUWeF4eV3AfS20kEjHED\
+        nVuVmXHsKWwPvQfeqXcuxfHsRwmjTmM49CKhgg
         """
     static let keyAtURL =
         """
         eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYSIsImprdSI6Imh0dHBzOi8vZXZpbC50ZXN0L2p3a3MuanNvbiIsIng1dSI6Imh0\
         dHBzOi8vZXZpbC50ZXN0L2MucGVtIiwieDVjIjpbIk1JSUIiXX0.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0L2F1dGgv\
         djEiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwic3ViIjoidXNlci0xIiwiZXhwIjoxOTAwMDAwMDAwLCJpYXQiOjE3OTk5OTkw\
-        MDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.q32UFWIJOO2oM1e26Je2jTXbf4cjRAm4ySIesT6Tu60JuxiIPBAOUiawSoHR\
-        qROXsRyBYHJ395vSjvNgO86-3cPJcMq8aSiP6vVzZ-u-jBFbLZ_zhu53yEIYpYFwWk-S6WIzy6x8ENCrK6FH3r6CcRiynb8X\
-        Ze0jia4bjEHzGvnbdjl3Jj3lWudm0W1tIYr-E-1ehnYFBPLovoYTIkJ2YagoEZpriWO1RaNSv84lQhO6c662Wc2umuerTfaj\
-        lOQnp8_-K0g2OpgScyf_rRTVu9d5Flbk5wf1Gpw8PrJzVDVYEdnDXoAFr0ewumaV2wu2aKUTT95jvEzdRTZjw8UrZg
+        MDAsInJvbGUiOiJhdXRoZW50aWNhdGVkIn0.q4QjwhF9f80kiMwsEJm5x7uaYV5Sfov0co0_VxT45krvmuvdzvGCMZqsXvDK\
+        08rD1XyPjfpm6h-Qn7hWcQrgKt8C8f_Mrq5m7tf3oiVJ5F84xP7QbLE8nBAHqQHzzTPpOxXYZxVPWw54plAbMpx4p2-POKr8\
+        qvUrBcS8AiNvV6TP6WTPMPSt4i34kQV3Nxi0Kcpb_A1YSL6Wa8MT4b2m-_jy7yOoQbRkRF05kDb9iO4l683VP9Oqy1VeDuCA\
+        Vy3Qck_DM-oSO9MQk5bMTnZJCINCnb2HxVcSkKGqp23CEY9CwHgHCY692K6F595nH_0K-mGtHPCIVK72xKbWQZBsOw
         """
 }

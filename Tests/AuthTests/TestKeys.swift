@@ -2,208 +2,208 @@
 enum TestKeys {
     static let rsaPrivate = """
         -----BEGIN PRIVATE KEY-----
-        MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQCb5HyYGbDQSCdW
-        vpTxvvd3gK9bgdTq2n3z4079w+oRp/7L+CKxDBc6aU8rOT6Z3qe8boq4gjvyhIxb
-        KSFznSaimia6on6y9phb6qVDI/X/pEvyINdHT9lM7o19bVtdfz1dUEz9Hh4DOlgl
-        y2S0Nb4vpVFH8qIfe1iCJMq12++bZDpdCBVbDLdxKBiei4CDWtrrXCr5ueh3Gd6u
-        7iDfuQ8E/v0dJGxENRvi+v2yiZCIY8nNxM3ngd4x78Z63/yq9Bpiex5+gIQ6Vdc8
-        O4B05l6hAXWHFL1657T43hBorgEmpdWCBAtEg3Cf56TFLUnEho3s1QlhIv5MtKRB
-        InmjbM7jAgMBAAECggEACMEjau7zjH2miHjA+qvihsu0lnIG2iwQz/cz1zFjtL/7
-        6re2OCvLuLaF9/8S5vmeXIkbzQ170Q6kpuLEWoD4sD+omvuHiYSYWH4574Go1teV
-        FIfHvyY/SfcSIlSOeHIuBDwj/GTu8K7AUBDAEcuOjGttCSyHO4Bc1khyOPD4ce2m
-        v/C/Bkezpov2aTPe39PqDYs751Q0WfLTd4z4hyAPrDA/+kHKsPVSLlRLSrQf0gxZ
-        swZXcLFOswOiGb0dAj/uNKao3C8WXxCLffdNZLADGolfQLMYpSeWylFOd91BiOqK
-        cxIU0Qg8wxwSii4pVSNkE0H79VujRA0jUo2Yv0fWMQKBgQDPbHXPleukWpK+dLj1
-        j4mEnlH84JDzOC0IMLpw3DLNPuGgHnZdDnnmoAMTARWBHWaExHBz/DOwV4Kd/0lj
-        a0/S/TkltdSmMi2c494HSN+bI1lkzgbRkNDV9xiscf3FhFabqxhduNgj5Gn3SXOW
-        a6lNAcUuArIBc35rPCgi/HQ9kQKBgQDAZpzEs9VJFopvOR7guqKvxBbIo042wRdr
-        IhIx1T841ARSEtzqZWSUBQNwrYd13E7dSeqqIKyeAkAWEZD41iAwwi6p4XPmEfiA
-        e/Qgew0polIKhvU77xTNmA9veoQTRzPW1IiazTbc/McwyYHwShAFeaH+gH+Z7FZO
-        0ppyN0JbMwKBgQCmJIwhIEbFOL89yqS0HKrcDSxCz2WLS73WR6Gu8NHIUMvMw1mv
-        o/7EWfrcaAvfhbsuMWKZpLOKVi4LfAY+miAwMiBqMkEIdjzO5D5du2NQEnpyIgyY
-        I9UC7Y9X4V6RrTTqL5uuxnZqGXU/XBg3rjjHs9lKx2Hpg6cJIgBMNcat4QKBgGOT
-        N8Ndxx7ieZcCmwZ30UbiV2BTlGEmIfaiVYRQ9z10DSBk/syY2Sr6RUOFq7vF31ML
-        tFWEP5IvW/eP89W1DEfv17K4KgGCf3gPrtM4nCFWDtu/6R+xprSY5DQv1jcb/KpM
-        qL5lQuWwNW78ezFfQ1dyEfLjkiaZeDmnKaO/EaqdAoGBALaAdLZYb9cZ76NoFwdp
-        o9srYbCm/FW9oK0l7kWEOcyj1M6om1MhovUFYKLKVWlJHECB8YSxDJS9ho1xU4BW
-        Ni1LABKtfB1HU08UGWs7PFLL2qNP6sjo2qoNxWdl88YPpE8fpE4Lt4ocQerj382d
-        Pc7SwLvzdmEL4IvzaNKZDfoc
+        MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDQavhyJJriSqj1
+        DWa9rWBFFe5RPpoApJNzwPMv2E5i5Icg4p+tVplwT0JVGkZcxrqKjvx5niWNHKmt
+        /3+fzu2jTrCWTQ7LYp2X+9C6ZeYycpeTNAtTr01CM6g0hA4l/IRaSMU5lO1mqvOk
+        fLfP0zYOW85Xc1QAcASpueG1zyeHsO5M+OGnkQTX2jSzE9OTAqHX0tAaGMcbVill
+        qfG95KNUQYyqbhZbNSukjo2OZ8GXyMt1MvkxLzNaS99wi+9+M61jmI+M1wXNzNQT
+        Y5wTUN85Iq/SqQoz0gl8HxEeJJpKm2s2sXstCjnEYYcpn2BNHPeZHNUKz0xDXPEm
+        Pu0RpJTRAgMBAAECggEAA2yAcpqWl0lX83eiBJNusY/Zy4iiXciWWghVTmfIqN/9
+        ds02R5IUwPcyXSTKe19x5NESxXozPnlWMcMw4OqUtZI3PS7co3t2II8s14URRiqj
+        AhJwrbIjbCceWCeDtnzKnVOU9txTFpTQHheE6wN6n7uDHSVqP7wXXYTt1+9kZDqc
+        phl1S3FjDsf0lbzk2VOntNS9ecLdpPrELAffYMnv7e4a4Qi38MiyPYxF1h5RkzmV
+        3/lfUmt+N/hGKBSYs9iCiNroGNt3qVtNUJfTN6Q8+WgTRHIIwdg9+gBixlmWPrV8
+        Tx1xGk/shWmjs4z4EkBQHwdAsykXKg0eAi6s5adpCQKBgQDs4KN5pV2B6NUEGjaz
+        0PbifmwTrjzb/WuxpdhyDnVTqNz1FxHrlyNpUD1J3QJeHnRbebcmZ8hnc0a2qGn4
+        OAcrPbz5ByZ3hdG9ZeoUzJql9M3GnWKZPgEi7J3xnzvmlnHSelQru/q+P1lUl9hq
+        rRmf6mKGqnuMF0e33kWBl1FHmQKBgQDhPi3IGGP1gPRmFNdljayCNpvlaInCE74G
+        u60j3SHr3PY/gSWLCVmIfaDrJU6EAn2jiWjKPw65uJhngErqawJNGHeGDXn7E+LL
+        U4fmVjUzUVafjQD2Fh/i2MX73KCSlPz6lo6oSAHhJmqzV3NpA9GtQvvhE9du78S4
+        kiXOb1gZ+QKBgQDpaUlsmrgTRJxyWGpCscw0zqIsmmo50/OEr4kiioCuGRzxHPR5
+        kwo/weNCn1av6454fO0uGOHunja10inpfzwBLerB8HvFFsXfvUb1i89vbFRAO+Fm
+        YyS3hzTzXBaoVuJ9pjC+j5K6WK3rn1yPcVZor4q6a88l8eKnmYwf8D0VMQKBgAqp
+        RMV50hFmvyqtxdw6rnWjXBGptwuGn7H15CYUa2ycktNCq6I/GQvK1nkK1QKOk5/P
+        +zPHdEz6HcyYV/NsiTlY9R9VN/bYZB23oHEYl4AMU4tNw0PinDPCiux27urBPpAl
+        3C6+6cfcZ6SBeSb5VU1cJEvtAn9vveH2mO+CeasRAoGBAJhuoWhUdkwAHeE8mpqh
+        2Vnd6AsZVT2SMwHIFPdiuw0JXFCYWzC040SDd5Hp8tJ0/CdNtb8N5zac0EqWVQqK
+        aQhmzKFbSB7ufFQvzUkwxzg/DFItHWXnicfvqH6nCwXdBastSQlsKxPYQAXDO6hB
+        xpgFrP2GXVW44BFoFj2qzsyj
         -----END PRIVATE KEY-----
         """
 
     static let rsaPublic = """
         -----BEGIN PUBLIC KEY-----
-        MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAm+R8mBmw0EgnVr6U8b73
-        d4CvW4HU6tp98+NO/cPqEaf+y/gisQwXOmlPKzk+md6nvG6KuII78oSMWykhc50m
-        opomuqJ+svaYW+qlQyP1/6RL8iDXR0/ZTO6NfW1bXX89XVBM/R4eAzpYJctktDW+
-        L6VRR/KiH3tYgiTKtdvvm2Q6XQgVWwy3cSgYnouAg1ra61wq+bnodxneru4g37kP
-        BP79HSRsRDUb4vr9somQiGPJzcTN54HeMe/Get/8qvQaYnsefoCEOlXXPDuAdOZe
-        oQF1hxS9eue0+N4QaK4BJqXVggQLRINwn+ekxS1JxIaN7NUJYSL+TLSkQSJ5o2zO
-        4wIDAQAB
+        MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA0Gr4ciSa4kqo9Q1mva1g
+        RRXuUT6aAKSTc8DzL9hOYuSHIOKfrVaZcE9CVRpGXMa6io78eZ4ljRyprf9/n87t
+        o06wlk0Oy2Kdl/vQumXmMnKXkzQLU69NQjOoNIQOJfyEWkjFOZTtZqrzpHy3z9M2
+        DlvOV3NUAHAEqbnhtc8nh7DuTPjhp5EE19o0sxPTkwKh19LQGhjHG1YpZanxveSj
+        VEGMqm4WWzUrpI6NjmfBl8jLdTL5MS8zWkvfcIvvfjOtY5iPjNcFzczUE2OcE1Df
+        OSKv0qkKM9IJfB8RHiSaSptrNrF7LQo5xGGHKZ9gTRz3mRzVCs9MQ1zxJj7tEaSU
+        0QIDAQAB
         -----END PUBLIC KEY-----
         """
 
     static let otherRSAPrivate = """
         -----BEGIN PRIVATE KEY-----
-        MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDYxQVhiD2H/GYC
-        aagfBaR84VF/Bcev7FX3mN1eNWBJZRLfsljGSbe8/aeASkwcaz7XlYSv2b2E3GNJ
-        Dm6xCJ8LvwfzRFmg5v+NxC58zpYZX1XuWTN+oX7ya4Kxb4Hr5LqdAbPoUtMDaX5a
-        n/f71o1jsmI8p5tJtmpHRSDKZlg9C/kBm8Gt9x78NcmwAbTFrPmyie6popuTyL6C
-        aUqeEqoivFBhnQw+jZjo/HYezGNgA4qlJZ9Zqfj4L5ZxTVcR0R29kYcXjA4bPY21
-        QoQHxVNrcDrcX4xdEjH6Un0OXhB+ZHc35K24dg28y0B4v39wkyEbUdEVbsKmCviE
-        Ugird/TXAgMBAAECggEAOGyYaPnQomwFlY0xENokJcl0sC6t+tH20ps8y//yz0f6
-        8LV4vCyGIjCYgCFWzHLyCaXGwwtXdJT1VxflojlPRPx1slHRTruyO5GcVCpmEbaq
-        JH+dktGwvKNVgqA23lNMa//8d3XPrWyxUh+fqjL/3LqbLZSnLDnKUkDhNy4Ku+C+
-        SpYjEMOx8AfsbcnxpolGYNgXyKZ/2qNl3sl9EP+cwZzhakYhtBKQLR8VX/T/WG+U
-        bH6MiUQv9QqzCz/lS3xmSHK2HTzKYoVhpWOSBuhemYWwOoFqst6/N57Utlr/jVtc
-        ILyJ7wAZ5herlyW/siPCSe8jG8yWfAA+OjjigBqnYQKBgQDvGJKB4UmE+myhqiA9
-        pxOk4Nf1j7qlhQWMGn0AdViQlKaDyCj9fYt7r+pCy0WmOU4n5qufWE5DqJCOlWUP
-        c2ruYZLosvwzjqwyKDBg8rQHmObmIKbwFMi6kZTZvtSXPiz+x6NYOv1Trj5AIzAk
-        M1LqXZzeF8Dq5lR3wn9YAJUHhwKBgQDoGFxoI52jji0IyIM3ZMlegv4nIXcaV4bB
-        0pXl6CC0YE4WzjGfhVo64YhqiRRtkF9DnnPcn0dALhJATNV/hzQNCo2YMiAt4HlY
-        JeGZV98i01uE5up1tfMWGZRZcdjFSOB77wHUkvnJSSiYkLn6V6fna4YFwBS5iA6W
-        z19WYxtcMQKBgGx6M45lzltc2wiGDVarhQgbUyAAc+hA8AFeyzP4CZSfPOUxXReV
-        bEFT0O85FoKSIVmNGHSVNf0Qb3WhZlaaQPuinWqiOjaSFqIzBbAWrYN85dWnHtZy
-        N5geEPCx2fY8qWF25i9TpDfhKDElReRGvOnESzWghVCN6+jh/7DHotXlAoGBAN1o
-        N+bkawJWpCFn3r0eOXcesUM1CoCnlJcbxAGRonlQEc5xnycVOJFJCzDOWh13B1nj
-        M5X4oCjainCqm1TP7tiuA4t37fi11iw/3unAyM1ZIUo0WuA11ZJ0jm+RSoBRWE0C
-        IRXfq8fYMZDxJ2lo63S5vx2HMn4XDAvUAZfQbY5RAoGBANCpYjnzv2HF824KCEpV
-        o9FPv/wqWwR3BpELucs13gCRuRQhvhNELKZ7Y6ktbw4839enutnm2ay0mKxHH6EJ
-        GSuBXnMgcQ9CBzBDw2lqigvpwYS+/R24IE4E+sQCuPfgBJvbnn8lAkrv+UvK1s7d
-        NGs0160FYl5jPAyQhXeaLN6r
+        MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQD9Yuo927AiQ0gD
+        caOKnQf+E6d2mRO0naxlRco2zv1THI+RutMt9bnavqxUNjZulzophpQpY2JmfZYC
+        RES3KY0ryv7jBm9iUCxFdzSf13SPeuoxXrkMYHSEJRtKjXGThh06p1hlIW4xEJ7b
+        pb2TGLFSknbHgXkk2V/VDUNzq3v62ijFoCHcnIq6gL7buGcI0WzcK6kiyd8eFK7T
+        P+pYaTvGajW9LEVM/X2ZMAeaZK97T12ou4mtc1B9mHz4yqmoRe1CWOTL2HnVqdv5
+        TmHnEZfXMaJ+CuislUDnkJ/h03tAN9yMsgM2OuKsJm/fIAt5GlQV3+wtBkIr7NcT
+        KrW7kO1TAgMBAAECggEADsnkJAIbcJR+snzCb8ekfMbG4lwi00rUkgCVwcco793d
+        30KJKsiJtWOliTC00pWO9nd9VEERsCuqQq2bWRlavPCXGcb5X0KQoulHMAESM4GY
+        A5Oktz0177R+uEYzF8ofEJpNxXFDDigLLYSp4NjzGH+l4RUEbgsl1bh1dF3Q2Z4e
+        QjjjBEumlzNLaxe7wNZuwvafxypwl4BBpKrAKfkbvpthtE9ZXqqXZdq5GH9B/HJk
+        Rus4uOGknaO9UdgG4U+URtWhJnn3NWC7i6VdGX85Xbx/Whpkl1pwvI0prGPIxofd
+        ER0NtmH21LzhC6uOlapd2LJJfIxqFlwsqRCMSjAmeQKBgQD+2RgSkAtj8CuEnoBu
+        zb11uJ9QFADPpyky4Ns1aNtX9IsXfmTabVOLWdrfoydyLj4eTX5Q8TTUOmF4dinT
+        Lhejid5OJ7FwACrTSoSLdOTkC40x3LjDI9lN9tHWgunZLkkg5lcZCzUS2Y9QEmWp
+        MrVPEClnMplvDvVKx0UaNzqnBwKBgQD+iCEs3n4Vqq8A7Dm4V9g5tLCBoVfmtZMh
+        IWrgH3TgsXhLtcYIjiXkkHEAZYNZB2/V21+DSU3YeHdFdVpyqjRWz5NJMsS9+z9j
+        8oaXivu4WWe68nRvLAlg+IQCOQAtQmmj0zBcLzGiqoURcLqALUzB46M7XknYe4TU
+        9uJfCBbIVQKBgGDOmL1caGdDMVTEXOc6UjDou+PQZWp8BkNkdQC53zBvHXMEOU1b
+        4DN8I492S6Ks/D3IlCYtKjNAJgx7XnHw/VvLIF4x584y0hHHKchL1DLoTG9Xd/vw
+        nzhlfNpuimRMl8zektFZl4ScjjsNcf6u2364FfI0n2I3nWgVgCNwPWB7AoGARsA+
+        QIOkFo+4T5BaRwScBQZV3eKkVWv5dsccNypnSaHrJ1hisLQaklsYHh0ZkqC/lHmD
+        JjI1IkvyE2uYdbEcFVljvoAPMiPprfWXNf6bE9Y+QDfu54wdG0hZIWkIxIvmY3Rr
+        x+QSbv3pOTzVipWM9YQ6NmFyM2u6M5xgtjvAYXUCgYEA8Hb+OkptvmIStw2tqc7C
+        +YU8lAZcTmzS2nNfEMnqv444ma9brX6WOv6acri1oJgoSeYYNFKa5ijcZZidqo9V
+        2iFEvOnwIWZn/fWYV/8LN/gKf/J6VawtcoTUw1DHCSlBoxYdrTtoNWg4kfHcgBSx
+        NZI8u5HdHrv9PfoF8sKMEjA=
         -----END PRIVATE KEY-----
         """
 
     static let otherRSAPublic = """
         -----BEGIN PUBLIC KEY-----
-        MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA2MUFYYg9h/xmAmmoHwWk
-        fOFRfwXHr+xV95jdXjVgSWUS37JYxkm3vP2ngEpMHGs+15WEr9m9hNxjSQ5usQif
-        C78H80RZoOb/jcQufM6WGV9V7lkzfqF+8muCsW+B6+S6nQGz6FLTA2l+Wp/3+9aN
-        Y7JiPKebSbZqR0UgymZYPQv5AZvBrfce/DXJsAG0xaz5sonuqaKbk8i+gmlKnhKq
-        IrxQYZ0MPo2Y6Px2HsxjYAOKpSWfWan4+C+WcU1XEdEdvZGHF4wOGz2NtUKEB8VT
-        a3A63F+MXRIx+lJ9Dl4QfmR3N+StuHYNvMtAeL9/cJMhG1HRFW7Cpgr4hFIIq3f0
-        1wIDAQAB
+        MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA/WLqPduwIkNIA3Gjip0H
+        /hOndpkTtJ2sZUXKNs79UxyPkbrTLfW52r6sVDY2bpc6KYaUKWNiZn2WAkREtymN
+        K8r+4wZvYlAsRXc0n9d0j3rqMV65DGB0hCUbSo1xk4YdOqdYZSFuMRCe26W9kxix
+        UpJ2x4F5JNlf1Q1Dc6t7+tooxaAh3JyKuoC+27hnCNFs3CupIsnfHhSu0z/qWGk7
+        xmo1vSxFTP19mTAHmmSve09dqLuJrXNQfZh8+MqpqEXtQljky9h51anb+U5h5xGX
+        1zGifgrorJVA55Cf4dN7QDfcjLIDNjrirCZv3yALeRpUFd/sLQZCK+zXEyq1u5Dt
+        UwIDAQAB
         -----END PUBLIC KEY-----
         """
 
     static let p256Private = """
         -----BEGIN PRIVATE KEY-----
-        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgk65mglCJd85J0Pn2
-        Ga2D9pJc8nbM/KQIK7Gy0laZwjWhRANCAAQpq4PlqTiqxuzh2f8qovK0V/MHAaSy
-        i5jQv9kNMwsuQBavjYBBbanmlGOWRVHOYGqa68Esd+o84a++kD9/rSFt
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgSwVgimMlneqaoA6Y
+        7TfM/oOz4aT+LY+e5yZAFZEkqS6hRANCAASf9TU2wrgKx6MDiLgYFLeVC642v//f
+        ZzVBa882NsQOJW5FfjLNOrLtw9iuG8YSvIemWZ56M7kfdieymyGINFXy
         -----END PRIVATE KEY-----
         """
 
     static let p256Public = """
         -----BEGIN PUBLIC KEY-----
-        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEKauD5ak4qsbs4dn/KqLytFfzBwGk
-        souY0L/ZDTMLLkAWr42AQW2p5pRjlkVRzmBqmuvBLHfqPOGvvpA/f60hbQ==
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEn/U1NsK4CsejA4i4GBS3lQuuNr//
+        32c1QWvPNjbEDiVuRX4yzTqy7cPYrhvGEryHplmeejO5H3YnspshiDRV8g==
         -----END PUBLIC KEY-----
         """
 
     static let otherP256Private = """
         -----BEGIN PRIVATE KEY-----
-        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQginYNvWGH8vG7eEZR
-        0GoedS/SRs1ihjmsBB+8VaNkLf2hRANCAARSf1LW2cYrSt7IUegdD/qoHNmAxT44
-        wyMXS9fvf3rPOeusStYXuU/MOOAoBY53i1JhIQ8uyiy43cBEDOPUGCnn
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg7dHR9xNYXSSFNs9G
+        jsJKru5bblsK4Yjm8tz8Mz0ajUihRANCAASmahDhVzDnLN3XYccG4H/cCF8W3Fwe
+        MYfwp1MakZFd/Ux+C8R/0KMuPnoH1r0NOIIjZZ8Du2pCulsVeDowG4PU
         -----END PRIVATE KEY-----
         """
 
     static let otherP256Public = """
         -----BEGIN PUBLIC KEY-----
-        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUn9S1tnGK0reyFHoHQ/6qBzZgMU+
-        OMMjF0vX7396zznrrErWF7lPzDjgKAWOd4tSYSEPLsosuN3ARAzj1Bgp5w==
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEpmoQ4Vcw5yzd12HHBuB/3AhfFtxc
+        HjGH8KdTGpGRXf1MfgvEf9CjLj56B9a9DTiCI2WfA7tqQrpbFXg6MBuD1A==
         -----END PUBLIC KEY-----
         """
 
     static let p384Private = """
         -----BEGIN PRIVATE KEY-----
-        MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDCTGq4UUTShOoQfU6oW
-        M9VzDssrSSwcbHdyFNIyderk4290uRRC678r4d9WDfpjvgyhZANiAAQ1avjzj3bf
-        RRDSylVXD8m04L2eJqFG1E5vUZZMUtdkui+PG9VSuiATTbXcEgEFK8sw5xbesqDS
-        l4nixClw90gd11dizsWS3+nNwtApGx2ep5pOwNFxH5/W5thCenzeUlM=
+        MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDDdPspBscG1pR8oRyu3
+        4T1755PE03G2l1QoO2yeGITMLEEELNygH3x0TGAi7uIpwSGhZANiAATup/RyUqfm
+        8sZNGqf5T1xaE1AXd21DW7icSKsp5oDMhOERBEETGFbFPELTifjPwb8n0/f7Q4lp
+        jZJnWEPars6BaDUR6OwkfeFHTvgNjT/nhwPwFCH/HrlSwJrAcrh02/Q=
         -----END PRIVATE KEY-----
         """
 
     static let p384Public = """
         -----BEGIN PUBLIC KEY-----
-        MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAENWr4849230UQ0spVVw/JtOC9niahRtRO
-        b1GWTFLXZLovjxvVUrogE0213BIBBSvLMOcW3rKg0peJ4sQpcPdIHddXYs7Fkt/p
-        zcLQKRsdnqeaTsDRcR+f1ubYQnp83lJT
+        MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE7qf0clKn5vLGTRqn+U9cWhNQF3dtQ1u4
+        nEirKeaAzIThEQRBExhWxTxC04n4z8G/J9P3+0OJaY2SZ1hD2q7OgWg1EejsJH3h
+        R074DY0/54cD8BQh/x65UsCawHK4dNv0
         -----END PUBLIC KEY-----
         """
 
     static let p521Private = """
         -----BEGIN PRIVATE KEY-----
-        MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIAYUmJSO3DRVSkV9WV
-        KeAdEnlYNfJU03HuL8QBiWNE5vNL9JFdS0Q2ro9ubGL6Ul0Ky9kZwqixqjgVsJJv
-        BvbxfJ6hgYkDgYYABAAeuo9L0+PckqJjOEUve5OOWzgB8HDS2kOLNIcs4/Qcp/Mp
-        H+3cLWXKl/l47qSL5ZFd6fRdNYyOqwDTqJ7FX+ocQwAIMmQnzXKOXZ1sprmnsCAG
-        CAnPJkjDyFbxesVL2sO59+yR2O6sb48hs5UEpOedxSp8WqWXdywqM5QQ5VZpxqIW
-        9Q==
+        MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIA7Xl/FIvrk7C1rWH5
+        brSeG9+wVvpvaYbpLLEkP4RGA937gtYIMuEG5LVtCd3XgqpXZ0D20t9QbYTMZIsl
+        ru1BUOyhgYkDgYYABACXz8QKtdAao/FYqrIWFdkhoFNkRnsweolE654ISksxq2/6
+        Nj5Rj2QhsKRalln7jvyQIeBKp932JMviKZXQb+uVWAFW2PY/f+1MMEvQuohikVAN
+        nskfWBR0M2aPLv+/CAl2Uma/7O+ic2QfKJoZUu9XyVX0XDO/NFylhU00rVKJLlcF
+        pQ==
         -----END PRIVATE KEY-----
         """
 
     static let p521Public = """
         -----BEGIN PUBLIC KEY-----
-        MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAHrqPS9Pj3JKiYzhFL3uTjls4AfBw
-        0tpDizSHLOP0HKfzKR/t3C1lypf5eO6ki+WRXen0XTWMjqsA06iexV/qHEMACDJk
-        J81yjl2dbKa5p7AgBggJzyZIw8hW8XrFS9rDuffskdjurG+PIbOVBKTnncUqfFql
-        l3csKjOUEOVWacaiFvU=
+        MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAl8/ECrXQGqPxWKqyFhXZIaBTZEZ7
+        MHqJROueCEpLMatv+jY+UY9kIbCkWpZZ+478kCHgSqfd9iTL4imV0G/rlVgBVtj2
+        P3/tTDBL0LqIYpFQDZ7JH1gUdDNmjy7/vwgJdlJmv+zvonNkHyiaGVLvV8lV9Fwz
+        vzRcpYVNNK1SiS5XBaU=
         -----END PUBLIC KEY-----
         """
 
     /// 1024 bits.
     static let shortRSAPrivate = """
         -----BEGIN PRIVATE KEY-----
-        MIICdwIBADANBgkqhkiG9w0BAQEFAASCAmEwggJdAgEAAoGBAJ8R/zVD4wrGfm+r
-        xASAira0FhCS6zY8Z7o0rvdJ8TLct1qSA4Sz552MUW+NZIVZkZLIUdS6t57i41wM
-        nbyngNBWBfwb+eUxDagARfBRm2TxMrvO6mtcvFELK9unuTiHLeqd1PYkJ7cfHvE4
-        lijDx2CHzf/biEcQd81IGT3TUaGTAgMBAAECgYEAmEO05DrIgQ8CBkkICDs3DK6T
-        lGfeKPtnWxGFDgdEj6hBBrxQC93d7qxbY4mX2CGlvDhuRFA65idO9VTKRMSeAsxG
-        1TyiLC0NUGlEKmlXsPgIhGpkqfIOUacNwtpbImhMMhml99Ic+CaRMZH3XtM3BO1G
-        cwwFWVvW8dyHDKHuFMECQQDRuiG1qFRf7D7sSBoIMGWgw02S2R6wvB4KlTc2ZF49
-        SGmDUnVMp7aH8xPd2XmUUjkwjNCjGTOFv7FfFl/E2OLhAkEAwiqnYTlgJPsDL8eD
-        0wJp5Kr5wdGx6cuIpfkPH0Vd+EUoBUb0XEHMPGSRDzS84uLp/TTZ20vl/cm4Bdm5
-        aUEG8wJAFZxJVu+Wah/sx+oSDJ/4CN23A5etyuZHbi2797XV5BivDqIThieN7mpE
-        tMpw9bCXRgJsiTHSlkiPXU3v5le24QJAaY1cfor9TD00p0Wz0QLv5AJaUdYX/LvL
-        pkZ1xQ8lnXCi5/OBpaGTUIVvIjAOOt0WTLLtd7yT49pD8tJAbAqQpwJBAJsUF50D
-        JdB8rmflgrEKIj4GjpyezgVmO5V7+ocEr8o0eCLVtukSk0mr/FXVTCuTy6cQXpm9
-        YgeM8EBs9xrd5eg=
+        MIICdwIBADANBgkqhkiG9w0BAQEFAASCAmEwggJdAgEAAoGBAM/qwVjBB4CB3s6k
+        c+VM66NpHWoK25k+YN7FPtmD7Zez+ysDTuv4b5e5O3lDd01A62RIfp3xg17QZNuN
+        Tlj4alPj9QkwfQJGLWkSxKag5Y0MEvzIrsvPNvtanAo/WBUXKXIOqbNa1g8kBsoL
+        PKQrLGiODFxW8nGHQBE1DhBdBK6LAgMBAAECgYEAsrRatLdMhGabo87zki2YBx8M
+        2h00/DUCO9cbGwfqyc43XpP8XJNvDuB1vtd/DhZzfAFXWte/i1ngpliA87WoZJ/Z
+        n085aukAGMapQp4+dH0jzuwYfP/BHSEh2c7mBdy5m2EVbd/k8NUJSHw1CaUV8VoH
+        o086omOifgf4kgIh4SkCQQDogZm2aAdkYuxqILoCfz+qgvdphf/l0bcaxe5Uop6e
+        zwFJ0rAwjHNMESNmIMFEjHJV+aVU0y/aeS0OQ5Z/satnAkEA5O0WiF8vi15OJQG0
+        F/rX6ADdxiCdlznzidVuocxsgAlKE5UteHipXUBa1i9hHKneCDjB227eR818tPTV
+        PysRPQJBAIt+9lJSJ9063Mzvxaop3nDXEsnk85tXL5yIlG2DA9gUKpm4Jq16FtLU
+        lYB4tnwCJ7cdiOxTqKpTeYzNUEZcupECQG4/qBxhCvqpniTAX0U1LwmycRvb1Ulh
+        RWJaAX+2fYJj9uLbcxyTr60TMyv3gWNWg3GeM+5DxJT751UWnCRhz1kCQD0uvN+U
+        7I2hKehPszxz1TqMKG5lelHPU4T/9S/j407ARqXeeQHeJFyDuBIRi/cP/l1NHp0i
+        1cxThBGdT13OrdY=
         -----END PRIVATE KEY-----
         """
 
     static let shortRSAPublic = """
         -----BEGIN PUBLIC KEY-----
-        MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCfEf81Q+MKxn5vq8QEgIq2tBYQ
-        kus2PGe6NK73SfEy3LdakgOEs+edjFFvjWSFWZGSyFHUuree4uNcDJ28p4DQVgX8
-        G/nlMQ2oAEXwUZtk8TK7zuprXLxRCyvbp7k4hy3qndT2JCe3Hx7xOJYow8dgh83/
-        24hHEHfNSBk901GhkwIDAQAB
+        MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDP6sFYwQeAgd7OpHPlTOujaR1q
+        CtuZPmDexT7Zg+2Xs/srA07r+G+XuTt5Q3dNQOtkSH6d8YNe0GTbjU5Y+GpT4/UJ
+        MH0CRi1pEsSmoOWNDBL8yK7Lzzb7WpwKP1gVFylyDqmzWtYPJAbKCzykKyxojgxc
+        VvJxh0ARNQ4QXQSuiwIDAQAB
         -----END PUBLIC KEY-----
         """
 
     static let secp256k1Public = """
         -----BEGIN PUBLIC KEY-----
-        MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEPfgdI9zZ+ZKWGXJQ2LTCUXaAeq+Ro5Ym
-        BysUjYDnGs0rURdIxbwWYyUg/bSvDPDtMmC62EknRWnP8eBVzKCysw==
+        MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEoIr5dtEU4ul4EMCSFnsQekB6t4NLOGh5
+        65pHDdVgZ5mF+ORAD7La6ICA02BrcNreD+BtqlrsP5m2Hfq6wMpzJA==
         -----END PUBLIC KEY-----
         """
 
     static let ed25519Public = """
         -----BEGIN PUBLIC KEY-----
-        MCowBQYDK2VwAyEAolp8yDurc3C/jroPASBE9lwgwEuGC+V9ZZ+VCPM4w6c=
+        MCowBQYDK2VwAyEAzBcy5cXnl8vyz9LxdyojNHMOolIhHFyb3FzjcFbrB2k=
         -----END PUBLIC KEY-----
         """
 
     /// The P-256 key behind a passphrase.
     static let encryptedPrivate = """
         -----BEGIN ENCRYPTED PRIVATE KEY-----
-        MIH0MF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBBt6mPns6QCAGyeHv7k
-        q9zIAgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQUjhjvyccs8AhBUpd
-        rYJeqwSBkE3WBHBDjhq3SQB8CLe8MUa7TT4kKOnH9p4U4d5B2vWfNZo89c7+KqQw
-        ajWF1VBxZXzqNhSlpq824Ws5+khexYIxrLXsKXSmbiqC7VU7X/Ar7oqehDDbhl21
-        /D3/fafU8S5R9imDyBPmWG27WoibdJY8dOOgiqPe74NfHGXYJnGEcjGq3A2czp/7
-        pkdoT7KNrg==
+        MIH0MF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBBQZSFPRV+wiQYLx1WQ
+        NZPSAgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQ6AgoXltCf8ndXaNM
+        eqFsEASBkBZfaa5sA35Cv9U/EvT/peCdxh2SIGiE7TUha1ZpeXZUAl1dD4MzJ3WO
+        WaaJqo04jkzt40qT6m6yyGGqLAPSLDk2AgwLh4Bd743Oyrx0e2aOUuMo/O2p6wTt
+        pI8ec9HEeNciVg3/94zat0B0k0Zq7BTe6Tzs6xd6m90WXjCoYpG9TaR05G2tCU3K
+        v8Otsi6AhQ==
         -----END ENCRYPTED PRIVATE KEY-----
         """
 }
@@ -211,36 +211,36 @@ enum TestKeys {
 /// Public keys as issuers publish them (RFC 7517), with their coordinates as OpenSSL computed them.
 enum TestJWK {
     static let rsaModulus = """
-        m-R8mBmw0EgnVr6U8b73d4CvW4HU6tp98-NO_cPqEaf-y_gisQwXOmlPKzk-md6nvG6KuII78oSMWykhc50mopomuqJ-svaYW-ql\
-        QyP1_6RL8iDXR0_ZTO6NfW1bXX89XVBM_R4eAzpYJctktDW-L6VRR_KiH3tYgiTKtdvvm2Q6XQgVWwy3cSgYnouAg1ra61wq-bno\
-        dxneru4g37kPBP79HSRsRDUb4vr9somQiGPJzcTN54HeMe_Get_8qvQaYnsefoCEOlXXPDuAdOZeoQF1hxS9eue0-N4QaK4BJqXV\
-        ggQLRINwn-ekxS1JxIaN7NUJYSL-TLSkQSJ5o2zO4w
+        0Gr4ciSa4kqo9Q1mva1gRRXuUT6aAKSTc8DzL9hOYuSHIOKfrVaZcE9CVRpGXMa6io78eZ4ljRyprf9_n87to06wlk0Oy2Kdl_vQ\
+        umXmMnKXkzQLU69NQjOoNIQOJfyEWkjFOZTtZqrzpHy3z9M2DlvOV3NUAHAEqbnhtc8nh7DuTPjhp5EE19o0sxPTkwKh19LQGhjH\
+        G1YpZanxveSjVEGMqm4WWzUrpI6NjmfBl8jLdTL5MS8zWkvfcIvvfjOtY5iPjNcFzczUE2OcE1DfOSKv0qkKM9IJfB8RHiSaSptr\
+        NrF7LQo5xGGHKZ9gTRz3mRzVCs9MQ1zxJj7tEaSU0Q
         """
     static let otherRSAModulus = """
-        2MUFYYg9h_xmAmmoHwWkfOFRfwXHr-xV95jdXjVgSWUS37JYxkm3vP2ngEpMHGs-15WEr9m9hNxjSQ5usQifC78H80RZoOb_jcQu\
-        fM6WGV9V7lkzfqF-8muCsW-B6-S6nQGz6FLTA2l-Wp_3-9aNY7JiPKebSbZqR0UgymZYPQv5AZvBrfce_DXJsAG0xaz5sonuqaKb\
-        k8i-gmlKnhKqIrxQYZ0MPo2Y6Px2HsxjYAOKpSWfWan4-C-WcU1XEdEdvZGHF4wOGz2NtUKEB8VTa3A63F-MXRIx-lJ9Dl4QfmR3\
-        N-StuHYNvMtAeL9_cJMhG1HRFW7Cpgr4hFIIq3f01w
+        _WLqPduwIkNIA3Gjip0H_hOndpkTtJ2sZUXKNs79UxyPkbrTLfW52r6sVDY2bpc6KYaUKWNiZn2WAkREtymNK8r-4wZvYlAsRXc0\
+        n9d0j3rqMV65DGB0hCUbSo1xk4YdOqdYZSFuMRCe26W9kxixUpJ2x4F5JNlf1Q1Dc6t7-tooxaAh3JyKuoC-27hnCNFs3CupIsnf\
+        HhSu0z_qWGk7xmo1vSxFTP19mTAHmmSve09dqLuJrXNQfZh8-MqpqEXtQljky9h51anb-U5h5xGX1zGifgrorJVA55Cf4dN7QDfc\
+        jLIDNjrirCZv3yALeRpUFd_sLQZCK-zXEyq1u5DtUw
         """
     static let shortRSAModulus = """
-        nxH_NUPjCsZ-b6vEBICKtrQWEJLrNjxnujSu90nxMty3WpIDhLPnnYxRb41khVmRkshR1Lq3nuLjXAydvKeA0FYF_Bv55TENqABF\
-        8FGbZPEyu87qa1y8UQsr26e5OIct6p3U9iQntx8e8TiWKMPHYIfN_9uIRxB3zUgZPdNRoZM
+        z-rBWMEHgIHezqRz5Uzro2kdagrbmT5g3sU-2YPtl7P7KwNO6_hvl7k7eUN3TUDrZEh-nfGDXtBk241OWPhqU-P1CTB9AkYtaRLE\
+        pqDljQwS_Miuy882-1qcCj9YFRcpcg6ps1rWDyQGygs8pCssaI4MXFbycYdAETUOEF0Eros
         """
     static let p256 = (
-        x: "KauD5ak4qsbs4dn_KqLytFfzBwGksouY0L_ZDTMLLkA", y: "Fq-NgEFtqeaUY5ZFUc5gaprrwSx36jzhr76QP3-tIW0"
+        x: "n_U1NsK4CsejA4i4GBS3lQuuNr__32c1QWvPNjbEDiU", y: "bkV-Ms06su3D2K4bxhK8h6ZZnnozuR92J7KbIYg0VfI"
     )
     static let otherP256 = (
-        x: "Un9S1tnGK0reyFHoHQ_6qBzZgMU-OMMjF0vX7396zzk", y: "66xK1he5T8w44CgFjneLUmEhDy7KLLjdwEQM49QYKec"
+        x: "pmoQ4Vcw5yzd12HHBuB_3AhfFtxcHjGH8KdTGpGRXf0", y: "TH4LxH_Qoy4-egfWvQ04giNlnwO7akK6WxV4OjAbg9Q"
     )
     static let p384 = (
-        x: "NWr4849230UQ0spVVw_JtOC9niahRtROb1GWTFLXZLovjxvVUrogE0213BIBBSvL",
-        y: "MOcW3rKg0peJ4sQpcPdIHddXYs7Fkt_pzcLQKRsdnqeaTsDRcR-f1ubYQnp83lJT"
+        x: "7qf0clKn5vLGTRqn-U9cWhNQF3dtQ1u4nEirKeaAzIThEQRBExhWxTxC04n4z8G_",
+        y: "J9P3-0OJaY2SZ1hD2q7OgWg1EejsJH3hR074DY0_54cD8BQh_x65UsCawHK4dNv0"
     )
     static let p521 = (
-        x: "AB66j0vT49ySomM4RS97k45bOAHwcNLaQ4s0hyzj9Byn8ykf7dwtZcqX-XjupIvlkV3p9F01jI6rANOonsVf6hxD",
-        y: "AAgyZCfNco5dnWymuaewIAYICc8mSMPIVvF6xUvaw7n37JHY7qxvjyGzlQSk553FKnxapZd3LCozlBDlVmnGohb1"
+        x: "AJfPxAq10Bqj8ViqshYV2SGgU2RGezB6iUTrnghKSzGrb_o2PlGPZCGwpFqWWfuO_JAh4Eqn3fYky-IpldBv65VY",
+        y: "AVbY9j9_7UwwS9C6iGKRUA2eyR9YFHQzZo8u_78ICXZSZr_s76JzZB8omhlS71fJVfRcM780XKWFTTStUokuVwWl"
     )
     static let secp256k1 = (
-        x: "PfgdI9zZ-ZKWGXJQ2LTCUXaAeq-Ro5YmBysUjYDnGs0", y: "K1EXSMW8FmMlIP20rwzw7TJguthJJ0Vpz_HgVcygsrM"
+        x: "oIr5dtEU4ul4EMCSFnsQekB6t4NLOGh565pHDdVgZ5k", y: "hfjkQA-y2uiAgNNga3Da3g_gbapa7D-Zth36usDKcyQ"
     )
 }

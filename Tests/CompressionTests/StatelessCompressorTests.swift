@@ -56,8 +56,8 @@ struct StatelessCompressorTests {
         for level in 1...9 {
             var compressor = try StatelessCompressor.make(level: level)
             let compressed = try #require(compress(sampleJSON(size), with: &compressor))
-            // A percent for tables that happen to fit better.
-            #expect(compressed.count <= last + last / 100, "level \(level)")
+            // A little for lazy matching and tables that happen not to fit.
+            #expect(compressed.count <= last + last / 25, "level \(level)")
             last = min(last, compressed.count)
         }
     }

@@ -71,7 +71,9 @@ static inline const char *cossl_address_text(const unsigned char *bytes, int len
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -85,4 +87,16 @@ static inline int co_no_passphrase(char *text, int size, int writing, void *cont
 static inline EVP_PKEY *co_read_public_key(BIO *bio) { return PEM_read_bio_PUBKEY(bio, NULL, co_no_passphrase, NULL); }
 static inline EVP_PKEY *co_read_private_key(BIO *bio) {
     return PEM_read_bio_PrivateKey(bio, NULL, co_no_passphrase, NULL);
+}
+
+// The builder keeps the address of each name, so names must be C's own constants and not a caller's temporary.
+static inline int co_push_rsa(OSSL_PARAM_BLD *builder, const BIGNUM *modulus, const BIGNUM *exponent) {
+    return OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulus) == 1
+        && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponent) == 1;
+}
+
+// Group and point are kept by address too, until OSSL_PARAM_BLD_to_param copies them.
+static inline int co_push_ec(OSSL_PARAM_BLD *builder, const char *group, const void *point, size_t size) {
+    return OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, group, 0) == 1
+        && OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, size) == 1;
 }

@@ -33,15 +33,18 @@ struct CompactToken: Sendable {
         let signature: [UInt8]
     }
 
-    static func split(_ bytes: [UInt8], limits: TokenLimits) throws(TokenError) -> Parts {
-        guard bytes.count <= limits.size.bytes else { throw .tooLarge(limit: limits.size) }
-        let parts = bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard parts.count == 3 else {
-            throw parts.count == 5 ? .encrypted : .notThreeParts(count: parts.count)
+    static func pieces(of bytes: [UInt8]) throws(TokenError) -> [ArraySlice<UInt8>] {
+        let pieces = bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        guard pieces.count == 3 else {
+            throw pieces.count == 5 ? .encrypted : .notThreeParts(count: pieces.count)
         }
-        guard let header = Base64URL.decode(parts[0]), !header.isEmpty else { throw .notBase64URL(.header) }
-        guard let claims = Base64URL.decode(parts[1]), !claims.isEmpty else { throw .notBase64URL(.claims) }
-        guard let signature = Base64URL.decode(parts[2]) else { throw .notBase64URL(.signature) }
+        return pieces
+    }
+
+    static func decode(_ pieces: [ArraySlice<UInt8>]) throws(TokenError) -> Parts {
+        guard let header = Base64URL.decode(pieces[0]), !header.isEmpty else { throw .notBase64URL(.header) }
+        guard let claims = Base64URL.decode(pieces[1]), !claims.isEmpty else { throw .notBase64URL(.claims) }
+        guard let signature = Base64URL.decode(pieces[2]) else { throw .notBase64URL(.signature) }
         return Parts(header: header, claims: claims, signature: signature)
     }
 
@@ -59,20 +62,10 @@ struct JWTHeader: Sendable {
     /// `kid`: which key the issuer says it used.
     let keyID: String?
 
-    private let object: JSONObject
+    /// `typ`; `nil` when the token leaves it out.
+    let type: TokenType?
 
-    /// Reads members in the order of ``TokenCheck``.
-    init(_ object: JSONObject, limits: TokenLimits) throws(TokenError) {
-        self.object = object
-        keyID = try Self.keyID(object, limits: limits)
-        guard object["crit"] == nil else { throw .criticalExtension }
-        guard object["b64"] == nil else { throw .unencodedPayload }
-        guard object["zip"] == nil else { throw .compressed }
-        algorithm = try Self.algorithm(object)
-        try Self.checkType(object)
-    }
-
-    private static func keyID(_ object: JSONObject, limits: TokenLimits) throws(TokenError) -> String? {
+    static func keyID(_ object: JSONObject, limits: TokenLimits) throws(TokenError) -> String? {
         guard let member = object["kid"] else { return nil }
         let expected = "a string of 1 to \(limits.keyID) bytes without control characters"
         guard let id = member.string, 1...limits.keyID ~= id.utf8.count, !id.hasControlCharacters else {
@@ -81,7 +74,13 @@ struct JWTHeader: Sendable {
         return id
     }
 
-    private static func algorithm(_ object: JSONObject) throws(TokenError) -> JWTAlgorithm {
+    static func checkExtensions(_ object: JSONObject) throws(TokenError) {
+        guard object["crit"] == nil else { throw .criticalExtension }
+        guard object["b64"] == nil else { throw .unencodedPayload }
+        guard object["zip"] == nil else { throw .compressed }
+    }
+
+    static func algorithm(_ object: JSONObject) throws(TokenError) -> JWTAlgorithm {
         guard let name = object["alg"]?.string else {
             throw .malformedHeader(member: "alg", expected: "a string")
         }
@@ -95,13 +94,22 @@ struct JWTHeader: Sendable {
 
     /// `typ` may be left out; with it, other kinds of token (`secevent+jwt`, `logout+jwt`, …) are kept from passing as
     /// access tokens (RFC 8725 §3.11).
-    private static func checkType(_ object: JSONObject) throws(TokenError) {
-        guard let member = object["typ"] else { return }
-        guard let type = member.string else { throw .malformedHeader(member: "typ", expected: "a string") }
-        let accepted = ["jwt", "at+jwt", "application/jwt", "application/at+jwt"]
-        let name = type.lowercased()
-        guard accepted.contains(where: { $0.isExactly(name) }) else { throw .wrongType(type) }
+    static func type(_ object: JSONObject) throws(TokenError) -> TokenType? {
+        guard let member = object["typ"] else { return nil }
+        guard let text = member.string else { throw .malformedHeader(member: "typ", expected: "a string") }
+        let name = text.lowercased()
+        if name.isExactly("jwt") { return .jwt }
+        if name.isExactly("at+jwt") || name.isExactly("application/at+jwt") { return .accessToken }
+        throw .wrongType(text)
     }
+}
+
+/// The kinds of token we take.
+enum TokenType: Sendable {
+    /// Plain `JWT` (RFC 7519 §5.1).
+    case jwt
+    /// `at+jwt` (RFC 9068 §2.1).
+    case accessToken
 }
 
 extension String {

@@ -55,23 +55,64 @@ package enum CredentialError: Error, Equatable, Sendable {
 package struct CredentialRules: Sendable {
     /// The cookie that may hold a token; `nil` looks at no cookie.
     package let cookieName: [UInt8]?
-    /// Origins besides the request's own whose pages may use the cookie, normalized.
-    private let allowedOrigins: [[UInt8]]
+    private let allowedOrigins: [AllowedOrigin]
 
+    /// - Parameter allowedOrigins: Origins besides the request's own whose pages may use the cookie, such as
+    ///   `https://app.example.com` or, for every host below one, `https://*.example.com`.
     package init(cookieName: String? = nil, allowedOrigins: [String] = []) {
         self.cookieName = cookieName.flatMap { $0.isEmpty ? nil : Array($0.utf8) }
-        self.allowedOrigins = allowedOrigins.map { Origin.normalized(Array($0.utf8).span) }
+        self.allowedOrigins = allowedOrigins.compactMap(AllowedOrigin.init)
     }
 
     func allows(_ origin: Span<UInt8>, own: Span<UInt8>) -> Bool {
         let origin = Origin.normalized(origin)
         guard !origin.isEmpty, origin != Array("null".utf8) else { return false }
-        return origin == Origin.normalized(own) || allowedOrigins.contains(origin)
+        return origin == Origin.normalized(own) || allowedOrigins.contains { $0.matches(origin) }
+    }
+}
+
+/// One entry of ALLOWED_ORIGINS.
+private struct AllowedOrigin: Sendable {
+    /// The whole origin, or with a wildcard the scheme with its slashes.
+    private let start: [UInt8]
+    /// With a wildcard, the dot and everything behind it.
+    private let end: [UInt8]?
+
+    /// - Returns: `nil` for a wildcard anywhere but in front of a host of two labels or more: `https://*.com` would be
+    ///   half the world.
+    init?(_ text: String) {
+        let origin = Origin.normalized(Array(text.utf8).span)
+        guard let star = origin.firstIndex(of: UInt8(ascii: "*")) else {
+            start = origin
+            end = nil
+            return
+        }
+        let tail = Array(origin[(star + 1)...])
+        guard origin[..<star].suffix(3).elementsEqual("://".utf8), tail.first == UInt8(ascii: ".") else { return nil }
+        guard tail.dropFirst().contains(UInt8(ascii: ".")), !tail.contains(UInt8(ascii: "*")) else { return nil }
+        start = Array(origin[..<star])
+        end = tail
+    }
+
+    func matches(_ origin: [UInt8]) -> Bool {
+        guard let end else { return origin == start }
+        guard origin.count > start.count + end.count, origin.starts(with: start) else { return false }
+        // Nothing but labels may stand for the star, or `https://evil.test/.example.com` would match.
+        let labels = origin[start.count..<(origin.count - end.count)]
+        return origin.suffix(end.count).elementsEqual(end) && labels.allSatisfy(Origin.isLabelByte)
     }
 }
 
 /// Origins as browsers write them (RFC 6454 §6.1), brought to one spelling.
 enum Origin {
+    static func isLabelByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        case UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"): true
+        default: false
+        }
+    }
+
     /// Lower-case, without a trailing slash or the scheme's own port.
     static func normalized(_ text: Span<UInt8>) -> [UInt8] {
         var origin = [UInt8]()

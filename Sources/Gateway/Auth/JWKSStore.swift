@@ -102,6 +102,9 @@ package final class JWKSStore: Sendable {
     /// How the last fetch ended; `nil` before the first.
     package var lastOutcome: Outcome? { state.withLock { $0.last } }
 
+    /// Callers that wait for a fetch at the moment.
+    package var waitingCount: Int { state.withLock { $0.waiting.count } }
+
     /// When the keys in use were fetched; `nil` while there are none.
     package var fetchedAt: Double? { state.withLock { $0.fetchedAt } }
 

@@ -47,10 +47,7 @@ import COpenSSL
         defer { unsafe BN_free(n) }
         guard let e = unsafe BN_bin2bn(exponent, CInt(exponent.count), nil) else { return nil }
         defer { unsafe BN_free(e) }
-        guard
-            unsafe OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) == 1,
-            unsafe OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) == 1
-        else { return nil }
+        guard unsafe co_push_rsa(builder, n, e) == 1 else { return nil }
         return unsafe owned(build("RSA", from: builder))
     }
 
@@ -65,13 +62,9 @@ import COpenSSL
         let group = Array(curve.groupName.utf8CString)
         let key: OpaquePointer? = unsafe group.withUnsafeBufferPointer { group in
             unsafe point.withUnsafeBytes { point in
-                // The builder keeps both addresses until the key is built.
-                guard
-                    unsafe OSSL_PARAM_BLD_push_utf8_string(
-                        builder, OSSL_PKEY_PARAM_GROUP_NAME, group.baseAddress, group.count - 1) == 1,
-                    unsafe OSSL_PARAM_BLD_push_octet_string(
-                        builder, OSSL_PKEY_PARAM_PUB_KEY, point.baseAddress, point.count) == 1
-                else { return nil }
+                guard unsafe co_push_ec(builder, group.baseAddress, point.baseAddress, point.count) == 1 else {
+                    return nil
+                }
                 return unsafe build("EC", from: builder)
             }
         }
@@ -103,6 +96,42 @@ import COpenSSL
         guard let context = unsafe EVP_PKEY_CTX_new(key, nil) else { return false }
         defer { unsafe EVP_PKEY_CTX_free(context) }
         return unsafe EVP_PKEY_public_check(context) == 1
+    }
+
+    // MARK: Verifying
+
+    /// Whether `signature` is this key's over `message`: PKCS #1 v1.5 for RSA, two numbers of field length for EC.
+    func verifies(_ signature: [UInt8], over message: [UInt8], digest: String) -> Bool {
+        defer { ERR_clear_error() }
+        let encoded: [UInt8]?
+        switch kind {
+        case .rsa: encoded = signature
+        case .ellipticCurve(let curve): encoded = Self.der(signature, half: curve.fieldLength)
+        case nil: encoded = nil
+        }
+        guard let encoded, let context = unsafe EVP_MD_CTX_new() else { return false }
+        defer { unsafe EVP_MD_CTX_free(context) }
+        guard unsafe EVP_DigestVerifyInit_ex(context, nil, digest, nil, nil, key, nil) == 1 else { return false }
+        return unsafe EVP_DigestVerify(context, encoded, encoded.count, message, message.count) == 1
+    }
+
+    /// The form OpenSSL wants of an elliptic signature (RFC 3279 §2.2.3).
+    private static func der(_ signature: [UInt8], half: Int) -> [UInt8]? {
+        guard signature.count == half * 2, let pair = unsafe ECDSA_SIG_new() else { return nil }
+        defer { unsafe ECDSA_SIG_free(pair) }
+        let r = unsafe BN_bin2bn(Array(signature[..<half]), CInt(half), nil)
+        let s = unsafe BN_bin2bn(Array(signature[half...]), CInt(half), nil)
+        guard unsafe ECDSA_SIG_set0(pair, r, s) == 1 else {
+            unsafe BN_free(r)
+            unsafe BN_free(s)
+            return nil
+        }
+        let length = unsafe i2d_ECDSA_SIG(pair, nil)
+        guard length > 0 else { return nil }
+        return unsafe [UInt8](unsafeUninitializedCapacity: Int(length)) { room, count in
+            var place = room.baseAddress
+            count = unsafe Int(max(0, i2d_ECDSA_SIG(pair, &place)))
+        }
     }
 
     // MARK: PEM

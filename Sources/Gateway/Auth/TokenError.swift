@@ -74,6 +74,16 @@ extension TokenError {
         }
     }
 
+    /// The `WWW-Authenticate` value that a 401 or 403 needs (RFC 6750 §3); `nil` for other statuses.
+    package var challenge: String? {
+        switch (self, status) {
+        case (.missing, _): "Bearer"
+        case (_, 401): "Bearer error=\"invalid_token\""
+        case (_, 403): "Bearer error=\"insufficient_scope\""
+        default: nil
+        }
+    }
+
     /// Whether fetching the issuer's keys again may help; see ``JWKSStore/obtainKey(id:)``.
     package var wantsFreshKeys: Bool {
         switch self {

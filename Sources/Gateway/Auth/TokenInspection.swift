@@ -34,19 +34,30 @@ struct TokenInspection {
     }
 
     private mutating func read(_ bytes: [UInt8]) throws(TokenError) -> CompactToken {
-        let parts = try CompactToken.split(bytes, limits: limits)
         let limit = limits.size
+        guard bytes.count <= limit.bytes else { throw .tooLarge(limit: limit) }
         pass(.size, "\(bytes.count) bytes, at most \(limit)")
+        let pieces = try CompactToken.pieces(of: bytes)
         pass(.parts, "three")
+        let parts = try CompactToken.decode(pieces)
         pass(.encoding, "strict base64url")
-        let header = try JWTHeader(CompactToken.object(.header, parts.header, limits: limits), limits: limits)
-        pass(.header, header.keyID.map { "kid \(quoted($0))" } ?? "no kid")
-        pass(.extensions, "no crit, b64 or zip")
-        pass(.algorithm, header.algorithm.rawValue)
-        pass(.type, "an access token")
+        let header = try readHeader(parts.header)
         let claims = try Claims(CompactToken.object(.claims, parts.claims, limits: limits))
         pass(.claims, "one JSON object")
         return CompactToken(bytes: bytes, header: header, claims: claims, signature: parts.signature)
+    }
+
+    private mutating func readHeader(_ bytes: [UInt8]) throws(TokenError) -> JWTHeader {
+        let object = try CompactToken.object(.header, bytes, limits: limits)
+        let keyID = try JWTHeader.keyID(object, limits: limits)
+        pass(.header, keyID.map { "kid \(quoted($0))" } ?? "no kid")
+        try JWTHeader.checkExtensions(object)
+        pass(.extensions, "no crit, b64 or zip")
+        let algorithm = try JWTHeader.algorithm(object)
+        pass(.algorithm, algorithm.rawValue)
+        let type = try JWTHeader.type(object)
+        pass(.type, type == nil ? "not set" : "an access token")
+        return JWTHeader(algorithm: algorithm, keyID: keyID, type: type)
     }
 
     private mutating func verify(_ token: CompactToken) throws(TokenError) -> Double {

@@ -3,40 +3,44 @@
 /// Memory is raw, never zeroed before use, grows by doubling and keeps its size when emptied, so one buffer per event
 /// loop serves every connection of that loop. It has no limit of its own: the owner checks ``count`` against its limit
 /// before it appends.
-@safe package struct OutputBuffer: ~Copyable {
-    private var base: UnsafeMutablePointer<UInt8>
-    package private(set) var capacity: Int
-    private var head = 0
-    private var tail = 0
+///
+/// Public, since the compiler inlines across modules only what is public, and these calls are the hottest there are.
+@frozen @safe public struct OutputBuffer: ~Copyable {
+    @usableFromInline var base: UnsafeMutablePointer<UInt8>
+    /// Bytes it holds before it must grow.
+    @inlinable public var capacity: Int { room }
+    @usableFromInline var room: Int
+    @usableFromInline var head = 0
+    @usableFromInline var tail = 0
 
-    package init(capacity: Int = 4096) {
+    @inlinable public init(capacity: Int = 4096) {
         let size = max(capacity, 64)
-        self.capacity = size
+        room = size
         unsafe base = .allocate(capacity: size)
     }
 
-    deinit { unsafe base.deallocate() }
+    @inlinable deinit { unsafe base.deallocate() }
 
     /// Bytes appended and not yet consumed.
-    @inline(__always) package var count: Int { tail - head }
-    @inline(__always) package var isEmpty: Bool { tail == head }
+    @inlinable @inline(__always) public var count: Int { tail - head }
+    @inlinable @inline(__always) public var isEmpty: Bool { tail == head }
 
     /// The unconsumed bytes; valid only inside `body`.
-    @inline(__always)
-    package borrowing func withUnsafeBytes<R, E: Error>(
+    @inlinable @inline(__always)
+    public borrowing func withUnsafeBytes<R, E: Error>(
         _ body: (UnsafeRawBufferPointer) throws(E) -> R
     ) throws(E) -> R {
         try unsafe body(UnsafeRawBufferPointer(start: base + head, count: tail - head))
     }
 
     /// Makes room for `more` bytes without moving the write position.
-    @inline(__always)
-    package mutating func reserve(_ more: Int) {
+    @inlinable @inline(__always)
+    public mutating func reserve(_ more: Int) {
         if capacity - tail < more { grow(by: more) }
     }
 
-    @inline(never)
-    private mutating func grow(by more: Int) {
+    @usableFromInline @inline(never)
+    mutating func grow(by more: Int) {
         let used = tail - head
         if head > 0, capacity - used >= more, used <= capacity / 2 {
             unsafe base.update(from: base + head, count: used)
@@ -47,47 +51,48 @@
             unsafe larger.initialize(from: base + head, count: used)
             unsafe base.deallocate()
             unsafe base = larger
-            capacity = size
+            room = size
         }
         head = 0
         tail = used
     }
 
-    @inline(__always)
-    package mutating func append(_ byte: UInt8) {
+    @inlinable @inline(__always)
+    public mutating func append(_ byte: UInt8) {
         reserve(1)
         unsafe base[tail] = byte
         tail += 1
     }
 
-    @inline(__always)
-    package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+    @inlinable @inline(__always)
+    public mutating func append(_ bytes: UnsafeRawBufferPointer) {
         guard let start = bytes.baseAddress, bytes.count > 0 else { return }
         reserve(bytes.count)
         unsafe UnsafeMutableRawPointer(base + tail).copyMemory(from: start, byteCount: bytes.count)
         tail += bytes.count
     }
 
-    @inline(__always)
-    package mutating func append(_ bytes: Span<UInt8>) {
+    @inlinable @inline(__always)
+    public mutating func append(_ bytes: Span<UInt8>) {
         unsafe bytes.withUnsafeBytes { unsafe append($0) }
     }
 
-    @inline(__always)
-    package mutating func append(_ bytes: [UInt8]) {
+    @inlinable @inline(__always)
+    public mutating func append(_ bytes: [UInt8]) {
         unsafe bytes.withUnsafeBytes { unsafe append($0) }
     }
 
-    package mutating func append(_ bytes: ArraySlice<UInt8>) {
+    @inlinable public mutating func append(_ bytes: ArraySlice<UInt8>) {
         unsafe bytes.withUnsafeBytes { unsafe append($0) }
     }
 
-    @inline(__always)
-    package mutating func append(_ literal: StaticString) {
+    @inlinable @inline(__always)
+    public mutating func append(_ literal: StaticString) {
         unsafe append(UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
     }
 
-    package mutating func append(_ text: String) {
+    /// Appends text in UTF-8. Labelled, so that a bare literal takes the cheaper `StaticString` way.
+    @inlinable public mutating func append(text: String) {
         var text = text
         text.withUTF8 { unsafe append(UnsafeRawBufferPointer($0)) }
     }
@@ -95,8 +100,8 @@
     /// Lets `body` write straight into the free space and says how much it wrote.
     ///
     /// - Parameter body: Gets at least `room` free bytes; returns how many of them, from the first, it filled.
-    @inline(__always)
-    package mutating func appendInPlace<E: Error>(
+    @inlinable @inline(__always)
+    public mutating func appendInPlace<E: Error>(
         room: Int, _ body: (UnsafeMutableRawBufferPointer) throws(E) -> Int
     ) throws(E) {
         reserve(room)
@@ -107,7 +112,7 @@
     }
 
     /// Appends `value` in base ten.
-    package mutating func append(decimal value: UInt64) {
+    @inlinable public mutating func append(decimal value: UInt64) {
         reserve(20)
         var rest = value
         var digits = 1
@@ -125,13 +130,13 @@
         tail += digits
     }
 
-    package mutating func append(decimal value: Int) {
+    @inlinable public mutating func append(decimal value: Int) {
         if value < 0 { append(0x2D) }
         append(decimal: UInt64(value.magnitude))
     }
 
     /// Appends `value` in lower-case base sixteen, without leading zeros.
-    package mutating func append(hexadecimal value: UInt64) {
+    @inlinable public mutating func append(hexadecimal value: UInt64) {
         let digits = value == 0 ? 1 : (67 - value.leadingZeroBitCount) / 4
         reserve(16)
         for place in 0..<digits {
@@ -142,8 +147,8 @@
     }
 
     /// Drops the first `size` unconsumed bytes.
-    @inline(__always)
-    package mutating func consume(_ size: Int) {
+    @inlinable @inline(__always)
+    public mutating func consume(_ size: Int) {
         precondition(size >= 0 && size <= count, "consumed more than was there")
         head += size
         if head == tail {
@@ -152,13 +157,13 @@
         }
     }
 
-    package mutating func removeAll() {
+    @inlinable public mutating func removeAll() {
         head = 0
         tail = 0
     }
 
     /// Cuts what was appended after the buffer held `size` bytes: undoes a half-written message.
-    package mutating func truncate(to size: Int) {
+    @inlinable public mutating func truncate(to size: Int) {
         precondition(size >= 0 && size <= count, "truncated to more than was there")
         tail = head + size
     }

@@ -17,11 +17,19 @@ package enum Access: Hashable, Sendable {
 package struct EntryPoint: Hashable, Sendable {
     package let name: String
     package let listen: ListenAddress?
+    /// Whether it speaks TLS when certificates are configured.
+    package let isEncrypted: Bool
+
+    package init(name: String, listen: ListenAddress?, isEncrypted: Bool = true) {
+        self.name = name
+        self.listen = listen
+        self.isEncrypted = isEncrypted
+    }
 
     /// `WEBSOCKET_PORT`.
     package static let main = EntryPoint(name: "main", listen: nil)
     /// `OPS_LISTEN`.
-    package static let operations = EntryPoint(name: "ops", listen: nil)
+    package static let operations = EntryPoint(name: "ops", listen: nil, isEncrypted: false)
 }
 
 /// One declared route.
@@ -206,8 +214,10 @@ package struct Registrar {
     // MARK: The rest
 
     /// Opens a port of the plugin's own; routes name it by `at:`.
-    package mutating func entryPoint(_ name: String, listen: ListenAddress) -> EntryPoint {
-        let entry = EntryPoint(name: name, listen: listen)
+    package mutating func entryPoint(
+        _ name: String, listen: ListenAddress, isEncrypted: Bool = true
+    ) -> EntryPoint {
+        let entry = EntryPoint(name: name, listen: listen, isEncrypted: isEncrypted)
         registrations.entryPoints.append(entry)
         return entry
     }

@@ -87,7 +87,7 @@ package final class GatewayServer: Sendable {
             handle.server = server
             for (entry, descriptor) in mine {
                 do throws(SystemError) {
-                    try server.listen(descriptor, entry: entry, tls: entry == .operations ? nil : tls)
+                    try server.listen(descriptor, entry: entry, tls: entry.isEncrypted ? tls : nil)
                 } catch {
                     log.error("port cannot be watched", .string("entry", entry.name), .error(error))
                 }
@@ -112,7 +112,7 @@ package final class GatewayServer: Sendable {
             listeners.withLock { $0.append(listener) }
             log.info(
                 "listening", .string("entry", entry.name), .string("address", bound.description),
-                .bool("tls", tls != nil && entry != .operations))
+                .bool("tls", tls != nil && entry.isEncrypted))
             return bound
         } catch {
             throw Self.explain(error, entry, address)

@@ -48,7 +48,7 @@ struct LogLine {
         switch value {
         case .string(let text): buffer.append(escaping: text, as: .json)
         case .bytes(let bytes): unsafe bytes.withUnsafeBytes { unsafe buffer.append(escaping: $0, as: .json) }
-        case .number(let number): buffer.append("\(number)")
+        case .number(let number): buffer.append(text: "\(number)")
         default: buffer.append("<secret>" as StaticString)
         }
         buffer.append(UInt8(ascii: "\""))
@@ -59,7 +59,7 @@ struct LogLine {
         switch value {
         case .integer(let number): buffer.append(decimal: Int(number))
         case .unsigned(let number): buffer.append(decimal: number)
-        case .number(let number) where number.isFinite: buffer.append(shortest(number))
+        case .number(let number) where number.isFinite: buffer.append(text: shortest(number))
         case .bool(let flag): buffer.append(flag ? "true" : "false" as StaticString)
         default: return false
         }
@@ -92,7 +92,7 @@ struct LogLine {
         switch value {
         case .string(let text): appendWord(Array(text.utf8), to: &buffer)
         case .bytes(let bytes): appendWord(bytes, to: &buffer)
-        case .number(let number): buffer.append("\(number)")
+        case .number(let number): buffer.append(text: "\(number)")
         default: buffer.append("<secret>" as StaticString)
         }
     }

@@ -8,22 +8,22 @@ package let prometheusContentType: StaticString = "text/plain; version=0.0.4; ch
 extension OutputBuffer {
     mutating func appendHeader(_ name: String, help: String, kind: MetricKind) {
         append("# HELP " as StaticString)
-        append(name)
+        append(text: name)
         append(UInt8(ascii: " "))
         append(escapingHelp: help)
         append("\n# TYPE " as StaticString)
-        append(name)
+        append(text: name)
         append(UInt8(ascii: " "))
-        append(kind.rawValue)
+        append(text: kind.rawValue)
         append(0x0A)
     }
 
     /// - Parameter labels: As ``renderedLabels(_:)`` makes them.
     mutating func appendSample(_ name: String, labels: String, _ value: (inout OutputBuffer) -> Void) {
-        append(name)
+        append(text: name)
         if !labels.isEmpty {
             append(UInt8(ascii: "{"))
-            append(labels)
+            append(text: labels)
             append(UInt8(ascii: "}"))
         }
         append(UInt8(ascii: " "))
@@ -34,7 +34,7 @@ extension OutputBuffer {
     mutating func append(prometheus number: Double) {
         if number.isNaN { return append("NaN" as StaticString) }
         if number.isInfinite { return append(number < 0 ? "-Inf" : "+Inf" as StaticString) }
-        append(shortest(number))
+        append(text: shortest(number))
     }
 
     private mutating func append(escapingHelp text: String) {

@@ -113,9 +113,9 @@ extension OpeningHandshake.Acceptance {
 
 extension OutputBuffer {
     mutating func appendField(_ name: String, _ value: String) {
-        append(name)
+        append(text: name)
         append(": ")
-        append(value)
+        append(text: value)
         append("\r\n")
     }
 }

@@ -1,0 +1,77 @@
+import GatewayBytes
+import GatewayRuntime
+import PluginKit
+
+/// The stream that `serve --dev` plays: made once by ffmpeg, kept in the state directory.
+struct SampleStream {
+    let folder: String
+
+    private static let defaultPort = "3080"
+
+    static func origin(_ environment: [String: String]) -> String {
+        "http://127.0.0.1:\(environment["SAMPLE_PORT"] ?? defaultPort)"
+    }
+
+    /// - Returns: `nil` when ffmpeg is not installed or fails.
+    static func prepare(in state: String) -> SampleStream? {
+        let folder = "\(state)/sample"
+        let sample = SampleStream(folder: folder)
+        if ProcessContext.fileExists("\(folder)/index.m3u8") { return sample }
+        guard (try? ProcessContext.makeFolder(folder)) != nil else { return nil }
+        let status = ProcessContext.run([
+            "ffmpeg", "-nostdin", "-loglevel", "error", "-y",
+            "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=12",
+            "-f", "lavfi", "-i", "sine=frequency=440:duration=12",
+            "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "50", "-c:a", "aac",
+            "-f", "hls", "-hls_time", "2", "-hls_playlist_type", "vod",
+            "-hls_segment_filename", "\(folder)/segment%d.ts", "\(folder)/index.m3u8",
+        ])
+        return status == 0 ? sample : nil
+    }
+
+    /// Its path behind the HLS proxy.
+    func link(_ environment: [String: String]) -> String {
+        let url = "\(Self.origin(environment))/index.m3u8"
+        return "/proxy/manifest/\(Base64URL.encode(Array(url.utf8), padding: true)).m3u8"
+    }
+}
+
+/// Serves the sample stream's files on a loopback port of their own: the "origin" of the development set-up.
+struct SamplePlugin: Plugin {
+    struct Configuration: Settings {
+        let port: Port
+        let state: String
+
+        init(from env: inout SettingsReader) {
+            port = env.optional("PORT", default: 3080, "Loopback port of the sample stream of `serve --dev`.")
+            state = env.optional(
+                exactly: "STATE_DIRECTORY", default: "/var/lib/gateway",
+                "Where last good keys and development secrets are kept. Not needed if it cannot be written.")
+        }
+    }
+
+    static let name: PluginName = "sample"
+    static let summary = "Serves the sample stream of serve --dev."
+    static let isOnByDefault = false
+
+    let settings: Configuration
+
+    func register(with gateway: inout Registrar) {
+        let entry = gateway.entryPoint(
+            "sample", listen: ListenAddress(host: "127.0.0.1", port: settings.port), isEncrypted: false)
+        let folder = "\(settings.state)/sample"
+        gateway.get("/{file}", at: entry) { request in
+            guard let name = request.capture("file"), name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "." }),
+                !name.hasPrefix(".")
+            else { throw GatewayFault.notFound() }
+            let bytes = try? await request.loop.offload("sample file") {
+                try SmallFile.bytes(of: "\(folder)/\(name)", limit: 16 << 20)
+            }
+            guard let bytes else { throw GatewayFault.notFound() }
+            var fields = HeaderFields()
+            fields.append(
+                .contentType, name.hasSuffix(".m3u8") ? "application/vnd.apple.mpegurl" : "video/mp2t")
+            return Response(fields: fields, body: .bytes(bytes))
+        }
+    }
+}
