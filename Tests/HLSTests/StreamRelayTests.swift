@@ -38,7 +38,8 @@ struct AllowedOriginsTests {
     @Test(
         "an origin is allowed by scheme, host and port together",
         arguments: [
-            ("https://cdn.example/a.m3u8?x", true), ("https://CDN.example:443/", true), ("http://10.0.0.5:8080/x", true),
+            ("https://cdn.example/a.m3u8?x", true), ("https://CDN.example:443/", true),
+            ("http://10.0.0.5:8080/x", true),
             ("http://[::1]/x", true), ("http://cdn.example/", false), ("https://cdn.example:444/", false),
             ("https://cdn.example.evil.example/", false), ("https://a.cdn.example/", false),
             ("https://cdn.example./", false), ("http://10.0.0.5/", false),
@@ -50,7 +51,9 @@ struct AllowedOriginsTests {
 
     @Test("the list is shown as it is compared")
     func description() throws {
-        #expect(try AllowedOrigins("https://B.example:443, http://a.example/").description == "http://a.example,https://b.example")
+        #expect(
+            try AllowedOrigins("https://B.example:443, http://a.example/").description
+                == "http://a.example,https://b.example")
         #expect(AllowedOrigins().description == "")
     }
 
@@ -91,7 +94,9 @@ struct RedirectRuleTests {
             of: status, location: location, from: try HTTPURL("https://a.example/x/y?z"), followed: followed)?.text
     }
 
-    @Test("a redirect within the list is followed, resolved against where it came from", arguments: [301, 302, 303, 307, 308])
+    @Test(
+        "a redirect within the list is followed, resolved against where it came from",
+        arguments: [301, 302, 303, 307, 308])
     func followed(_ code: Int) throws {
         #expect(try target(code, "n") == "https://a.example/x/n")
         #expect(try target(code, "http://b.example:81/q?r#s", followed: 4) == "http://b.example:81/q?r")
@@ -113,7 +118,8 @@ struct RedirectRuleTests {
 
     @Test(
         "a redirect that leads nowhere is 502",
-        arguments: [nil, "file:///etc/passwd", "data:,x", "http://", "https://u@a.example/", "http://a\u{1}/"] as [String?])
+        arguments: [nil, "file:///etc/passwd", "data:,x", "http://", "https://u@a.example/", "http://a\u{1}/"]
+            as [String?])
     func nowhere(_ location: String?) {
         let fault = #expect(throws: GatewayFault.self) { try target(302, location) }
         #expect(fault?.status == .badGateway)
@@ -131,7 +137,8 @@ struct RedirectRuleTests {
 @Suite("What origins are asked")
 struct OriginFieldsTests {
     private static let viewer: [HeaderName: String] = [
-        .range: "bytes=0-", .ifRange: "\"e\"", .ifNoneMatch: "\"f\"", .ifModifiedSince: "then", .authorization: "Bearer t",
+        .range: "bytes=0-", .ifRange: "\"e\"", .ifNoneMatch: "\"f\"", .ifModifiedSince: "then",
+        .authorization: "Bearer t",
         .cookie: "token=t", .referer: "https://page.example/?token=t", .origin: "https://page.example",
         .xForwardedFor: "192.0.2.1", .acceptEncoding: "gzip", .userAgent: "viewer",
     ]
@@ -276,7 +283,8 @@ struct BodySignatureTests {
         arguments: [
             ("application/vnd.apple.mpegurl", "/x", BodySignature.playlist), ("video/mp2t", "/x.m3u8", .playlist),
             ("video/mp2t", "/x", .media), ("application/octet-stream", "/x.m4s", .media), ("", "/x.key", .media),
-            ("", "/x", .unknown), ("text/plain; charset=utf-8", "/x", .unknown), ("Binary/Octet-Stream", "/a.b/x", .unknown),
+            ("", "/x", .unknown), ("text/plain; charset=utf-8", "/x", .unknown),
+            ("Binary/Octet-Stream", "/a.b/x", .unknown),
             ("text/vtt", "/x", .media), ("", "/x.toolong", .unknown), ("", "/x.", .unknown),
         ])
     func signature(_ type: String, _ path: String, _ expected: BodySignature) {
@@ -287,7 +295,8 @@ struct BodySignatureTests {
         "an extension is one to five letters and digits behind the last dot of the last segment",
         arguments: [
             ("/a.ts", "ts"), ("/a.m3u8", "m3u8"), ("/.mp4", "mp4"), ("/a.b.WebM", "WebM"), ("/a.12345", "12345"),
-            ("/a.123456", nil), ("/a.", nil), ("/a", nil), ("/a.b/c", nil), ("/a.t-s", nil), ("/a.t%73", nil), ("", nil),
+            ("/a.123456", nil), ("/a.", nil), ("/a", nil), ("/a.b/c", nil), ("/a.t-s", nil), ("/a.t%73", nil),
+            ("", nil),
         ])
     func pathExtension(_ path: String, _ expected: String?) {
         #expect(PathExtension.of(Array(path.utf8)[...]).map { String(decoding: $0, as: UTF8.self) } == expected)

@@ -32,13 +32,20 @@ def _refuse(handler):
     handler.close_connection = True
 
 
+def _answer_early(handler):
+    """The same, and goes on reading."""
+    answers.respond(handler, b"too large", 413)
+    handler.read_body()
+
+
 @pytest.fixture(scope="module")
 def upstream():
     server = answers.Server({
         "/api/mirror": _mirror, "/app/mirror": _mirror, "/app/": _mirror, "/app": _mirror,
         "/api/big": answers.reply(_BIG, content_type="application/x-big"), "/app/redirect": _redirect,
         "/api/304": answers.reply(status=304), "/api/500": answers.reply(b"no", 500, content_type="text/plain"),
-        "/api/refuse": _refuse, "/api/empty": answers.reply(status=204),
+        "/api/refuse": _refuse, "/api/early": _answer_early,
+        "/api/empty": answers.reply(status=204),
     })
     yield server
     server.stop()
@@ -138,6 +145,16 @@ def test_an_answer_that_does_not_wait_for_the_body_reaches_the_client(gate, tmp_
         # 502: the upstream's reset overtook its answer.
         assert done.stdout in (b"413", b"502"), done
     assert answer(f"{gate.origin}/api/empty")[0] == 204
+
+
+def test_after_an_early_answer_the_connection_ends_with_it(gate):
+    """What is left of the body must not be taken for the next request, nor read by two."""
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=10) as client:
+        client.sendall(b"POST /api/early HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+        answered = client.makefile("rb").read()
+    assert answered.startswith(b"HTTP/1.1 413 ") and b"\r\nConnection: close\r\n" in answered
+    assert answered.count(b"HTTP/1.1") == 1
+    assert "MISUSE" not in gate.stderr
 
 
 def test_head_tells_the_length_and_sends_nothing(gate):

@@ -48,7 +48,8 @@ struct ForwardedFieldsTests {
     @Test("the client's identity is written anew, and never added to what it said itself")
     func identity() throws {
         let sent = try forward([
-            "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: gopher", "X-Forwarded-Host: evil.example", "X-Request-ID: a",
+            "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: gopher", "X-Forwarded-Host: evil.example",
+            "X-Request-ID: a",
         ])
         #expect(sent.all(.xForwardedFor) == ["192.0.2.7"])
         #expect(sent.all(.xForwardedProto) == ["https"])

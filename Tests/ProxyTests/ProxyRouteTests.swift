@@ -22,7 +22,8 @@ struct ProxyRouteTests {
     @Test(
         "what is no route is refused with its number and the remedy",
         arguments: [
-            (" , ", "without a route"), ("/api", "route 1 is not PATH=URL"), ("/a=http://h,b=http://h", "route 2 is not for"),
+            (" , ", "without a route"), ("/api", "route 1 is not PATH=URL"),
+            ("/a=http://h,b=http://h", "route 2 is not for"),
             ("=http://h", "plain path"), ("/a/=http://h", "plain path"), ("/a//b=http://h", "plain path"),
             ("/a/..=http://h", "plain path"), ("/a%20=http://h", "plain path"), ("/{x}=http://h", "plain path"),
             ("/a=ftp://h", "http or https URL"), ("/a=h:3000", "http or https URL"), ("/a=", "http or https URL"),
@@ -53,7 +54,8 @@ struct ProxyRouteTests {
             ("/=http://h/base", "/x", "http://h/base/x"), ("/=http://h/base", "/", "http://h/base/"),
             ("/=http://h", "//evil.example/x", "http://h//evil.example/x"),
             ("/=http://h/", "//evil.example/x", "http://h//evil.example/x"),
-            ("/=http://h", "/a%2Fb|c{d}", "http://h/a%2Fb|c%7Bd%7D"), ("/=http://h", "/@evil.example", "http://h/@evil.example"),
+            ("/=http://h", "/a%2Fb|c{d}", "http://h/a%2Fb|c%7Bd%7D"),
+            ("/=http://h", "/@evil.example", "http://h/@evil.example"),
         ])
     func path(_ route: String, _ path: String, _ expected: String) throws {
         let url = try ProxyRoute(route).url(path: Array(path.utf8), query: [])
@@ -64,7 +66,9 @@ struct ProxyRouteTests {
     @Test("a query goes along; one that is too long or holds a control byte is refused")
     func query() throws {
         let route = try ProxyRoute("/=http://h")
-        #expect(try route.url(path: Array("/x".utf8), query: Array("a=1&b=%20".utf8)).target.elementsEqual("/x?a=1&b=%20".utf8))
+        #expect(
+            try route.url(path: Array("/x".utf8), query: Array("a=1&b=%20".utf8)).target.elementsEqual(
+                "/x?a=1&b=%20".utf8))
         #expect(throws: HTTPURLError.forbiddenByte(10)) { try route.url(path: [47], query: [10]) }
         #expect(throws: HTTPURLError.tooLong(limit: 20)) {
             try route.url(path: [47], query: [UInt8](repeating: 97, count: 20), limit: 20)
@@ -79,7 +83,8 @@ struct ProxyRouteTests {
             ("/api=http://h/v1", "http://h/v1?q", "/api?q"), ("/api=http://h/v1", "http://h/v10", nil),
             ("/api=http://h/v1", "http://h/other", nil), ("/=http://h/v1", "http://h/v1", "/"),
             ("/=http://h/v1", "http://h/v1?q", "/?q"), ("/api=http://h/", "http://h/x", "/api/x"),
-            ("/api=http://h", "https://h/x", nil), ("/api=http://h", "/x", nil), ("/api=http://h", "http://h:81/x", nil),
+            ("/api=http://h", "https://h/x", nil), ("/api=http://h", "/x", nil),
+            ("/api=http://h", "http://h:81/x", nil),
         ])
     func location(_ route: String, _ location: String, _ expected: String?) throws {
         #expect(try ProxyRoute(route).location(location) == expected)
