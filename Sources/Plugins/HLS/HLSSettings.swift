@@ -32,8 +32,7 @@ package struct HLSSettings: Settings {
                 "Name look-up, TCP and TLS handshake with an origin together."),
             firstByte: env.optional(
                 "HEAD_TIMEOUT", default: .seconds(30), in: .milliseconds(10) ... .seconds(600),
-                "How long an origin may take to send a response head. Blocking playlist reloads need a few segments' time."
-            ),
+                "Longest wait for a response head. Blocking playlist reloads need a few segments' time."),
             idle: env.optional(
                 "IDLE_TIMEOUT", default: .seconds(30), in: .milliseconds(10) ... .seconds(600),
                 "Longest pause within a response body."))
