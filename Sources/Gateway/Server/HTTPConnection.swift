@@ -107,7 +107,7 @@ import PluginKit
 
     /// Whether another request may follow on this connection.
     private func mayContinue() async -> Bool {
-        guard !isClosed, !reply.mustClose, !server.isDraining else { return false }
+        guard !isClosed, !reply.mustClose, !server.isDraining, inputWaiter == nil else { return false }
         guard await discardBody() else { return false }
         if stream.unsent > settings.sendBuffer.bytes { await drained(below: settings.sendBuffer.bytes) }
         return !isClosed

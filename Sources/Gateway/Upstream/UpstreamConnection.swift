@@ -95,7 +95,8 @@ import GatewayTransport
     ) async {
         var left = length ?? .max
         do {
-            while let chunk = try await next() {
+            // Asked before each read: the request may be over, and its body somebody else's to read.
+            while stream.isOpen, let chunk = try await next() {
                 guard stream.isOpen else { return }
                 guard UInt64(chunk.count) <= left else { throw UpstreamError.unsendable("the body is too long") }
                 left -= length == nil ? 0 : UInt64(chunk.count)
@@ -103,6 +104,7 @@ import GatewayTransport
                 stream.deadline = stream.loop.now + timeouts.firstByte
                 if stream.unsent > Self.sendLimit { await drained() }
             }
+            guard stream.isOpen else { return }
             guard length == nil || left == 0 else { throw UpstreamError.unsendable("the body is too short") }
             if length == nil { stream.write { $0.appendLastChunk() } }
             pump = nil
