@@ -28,7 +28,6 @@ package import GatewayBytes
     private var inboxDescriptor: WatchedDescriptor
     private var ring = JobRing(capacity: 256)
     private var timers: TimerWheel
-    private var due: [(any TimerTarget, UInt32)] = []
     private var table: [Slot] = []
     private var retired: [any Channel] = []
     private var lastGeneration: UInt32 = 0
@@ -40,7 +39,8 @@ package import GatewayBytes
     private var turnEnded: MonotonicTime
     private let slowTurn: UInt64
     private let report: @Sendable (RuntimeReport) -> Void
-    private lazy var actor = LoopActor(loop: self)
+    /// Holds the loop, so it is let go when the loop ends.
+    private var actor: LoopActor?
 
     private struct Slot {
         var channel: (any Channel)?
@@ -89,11 +89,20 @@ package import GatewayBytes
             stopping = true
         }
         while !stopping { turn() }
-        runJobs(limit: .max)
+        runJobs(limit: limits.jobsPerTurn)
         flushCork()
-        inboxDescriptor.close(on: self)
-        retired.removeAll()
+        letGo()
         CurrentLoop.set(nil)
+    }
+
+    /// Breaks the cycles between the loop and what lives on it. The inbox stays open as long as the loop lives: other
+    /// threads may still write to it, and its number must not come to mean another file.
+    private func letGo() {
+        actor = nil
+        deferred = []
+        retired = []
+        timers = TimerWheel(now: now)
+        table = []
     }
 
     /// Ends ``run()`` after the current turn. Any thread.
@@ -133,14 +142,13 @@ package import GatewayBytes
     }
 
     private func fireTimers() {
-        timers.collectDue(now: now, into: &due)
-        guard !due.isEmpty else { return }
-        for (target, tag) in due {
+        timers.advance(to: now)
+        // One at a time: a timer that an earlier one cancels must not fire any more.
+        while let (target, tag) = timers.popDue() {
             target.timerFired(tag: tag)
             runJobs(limit: limits.jobsPerEvent)
+            flushCork()
         }
-        flushCork()
-        due.removeAll(keepingCapacity: true)
     }
 
     private func runDeferred() {
@@ -173,7 +181,9 @@ package import GatewayBytes
 
     func abandon(descriptor: CInt, generation: UInt32) {
         let place = Int(descriptor)
-        guard table[place].generation == generation, let channel = table[place].channel else { return }
+        guard place < table.count, table[place].generation == generation, let channel = table[place].channel else {
+            return
+        }
         table[place] = Slot()
         retired.append(channel)
     }
@@ -210,9 +220,20 @@ package import GatewayBytes
         cork = owner
     }
 
+    /// - Returns: Whether the bytes in ``output`` are the owner's: then they are its to send or to discard, now.
     @inline(__always)
-    package func uncork(_ owner: any Corked) {
-        if let cork, cork === owner { self.cork = nil }
+    package func uncork(_ owner: any Corked) -> Bool {
+        guard let cork, cork === owner else { return false }
+        self.cork = nil
+        return true
+    }
+
+    /// Empties ``output``, and gives back memory that one large write has claimed.
+    @inline(__always)
+    package func discardOutput() {
+        output.removeAll()
+        guard output.capacity > limits.outputBuffer.bytes * 8 else { return }
+        output = OutputBuffer(capacity: limits.outputBuffer.bytes)
     }
 
     @inline(__always)
@@ -235,6 +256,8 @@ package import GatewayBytes
     package func launch(_ operation: @escaping () async -> Void) -> Task<Void, Never> {
         // Safe: the task runs on `actor`, whose executor is this loop, the thread that owns all that was captured.
         nonisolated(unsafe) let operation = operation
+        let actor = actor ?? LoopActor(loop: self)
+        self.actor = actor
         return actor.assumeIsolated { unsafe $0.start(operation) }
     }
 
