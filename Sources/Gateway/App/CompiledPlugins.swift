@@ -7,7 +7,7 @@ import ProxyPlugin
 /// and configured; empty runs none. An unknown or repeated name stops the start and suggests the nearest.
 let compiledPlugins: [any Plugin.Type] = [
     Echo.self,  // names only its own paths, so its place does not matter
-    HLSProxy.self,  // the more exact paths win, so a proxy for `/` leaves these alone
-    ReverseProxy.self,
+    HLSProxy.self,
+    ReverseProxy.self,  // after the others, since its prefixes may be as short as `/`
     SamplePlugin.self,  // on a port of its own, and only for serve --dev
 ]

@@ -60,16 +60,18 @@ import PluginKit
         if let waiter = inputWaiter.take() {
             waiter.resume()
         } else if task == nil {
-            task = stream.loop.launch { [self] in await serve() }
+            task = stream.loop.launch { await self.serve() }
         }
     }
 
     private func serve() async {
+        // Its body refers back to this connection.
+        defer { request = nil }
         while await readHead() {
             guard let request else { break }
             phase = .handling
             stream.deadline = .distantFuture
-            let started = MonotonicTime.read()
+            let started = stream.loop.now
             let response = await respond(to: request)
             if case .webSocket(let upgrade) = response.body {
                 guard let refusal = open(upgrade, for: request, started: started) else { return }
