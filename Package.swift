@@ -128,6 +128,8 @@ let package = Package(
         tests(of: "Upstream", on: ["GatewayUpstream"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "EchoPlugin"]),
+        tests(of: "Echo", on: ["EchoPlugin"]),
+        tests(of: "Proxy", on: ["ProxyPlugin"]),
         tests(of: "HLS", on: ["HLSPlugin"], excluding: ["Golden"]),
 
         // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures

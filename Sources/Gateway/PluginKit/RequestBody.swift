@@ -1,6 +1,8 @@
 /// The body of a request, read as it arrives; TCP itself slows the sender down while nobody reads.
 package final class RequestBody {
-    private weak var source: (any RequestBodySource)?
+    /// Not weak: a weak reference would make every retain of the connection take the slow way. The connection lets go
+    /// of its request when it closes.
+    private let source: any RequestBodySource
 
     package init(source: any RequestBodySource) { self.source = source }
 
@@ -9,8 +11,7 @@ package final class RequestBody {
     /// - Throws: ``GatewayFault`` 400 when the framing is broken, 408 when the sender makes no progress, 413 beyond the
     ///   route's limit; `CancellationError` when the client left.
     package func next() async throws -> [UInt8]? {
-        guard let source else { throw CancellationError() }
-        return try await source.nextBodyChunk()
+        try await source.nextBodyChunk()
     }
 
     /// The whole body, if it is small.
@@ -26,7 +27,7 @@ package final class RequestBody {
     }
 
     /// Declared by Content-Length; `nil` when chunked.
-    package var declaredLength: UInt64? { source?.declaredBodyLength ?? 0 }
+    package var declaredLength: UInt64? { source.declaredBodyLength }
 }
 
 /// Where a body's bytes come from: the connection.

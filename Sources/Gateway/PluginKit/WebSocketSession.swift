@@ -94,7 +94,8 @@ final class SessionHandler: WebSocketHandler {
     func opened(_ socket: any WebSocket) {
         let session = WebSocketSession(socket: socket)
         self.session = session
-        socket.loop.launch { [run] in
+        let run = run
+        socket.loop.launch {
             do {
                 try await run(session)
                 socket.close(.normal, reason: "")

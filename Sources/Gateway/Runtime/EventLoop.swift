@@ -28,7 +28,6 @@ package import GatewayBytes
     private var inboxDescriptor: WatchedDescriptor
     private var ring = JobRing(capacity: 256)
     private var timers: TimerWheel
-    private var due: [(any TimerTarget, UInt32)] = []
     private var table: [Slot] = []
     private var retired: [any Channel] = []
     private var lastGeneration: UInt32 = 0
@@ -37,8 +36,11 @@ package import GatewayBytes
     /// Output of whoever named itself by ``corkOutput(of:)`` waits here until control returns to the loop.
     package var output: OutputBuffer
     private var stopping = false
+    private var turnEnded: MonotonicTime
+    private let slowTurn: UInt64
     private let report: @Sendable (RuntimeReport) -> Void
-    private lazy var actor = LoopActor(loop: self)
+    /// Holds the loop, so it is let go when the loop ends.
+    private var actor: LoopActor?
 
     private struct Slot {
         var channel: (any Channel)?
@@ -57,6 +59,8 @@ package import GatewayBytes
         self.workers = workers
         self.report = report
         now = .read()
+        turnEnded = now
+        slowTurn = limits.slowTurn.wholeNanoseconds
         timers = TimerWheel(now: now)
         poller = try Poller.make(capacity: limits.eventsPerTurn)
         let wake = eventfd(0, linux_eventfd_flags)
@@ -85,11 +89,20 @@ package import GatewayBytes
             stopping = true
         }
         while !stopping { turn() }
-        runJobs(limit: .max)
+        runJobs(limit: limits.jobsPerTurn)
         flushCork()
-        inboxDescriptor.close(on: self)
-        retired.removeAll()
+        letGo()
         CurrentLoop.set(nil)
+    }
+
+    /// Breaks the cycles between the loop and what lives on it. The inbox stays open as long as the loop lives: other
+    /// threads may still write to it, and its number must not come to mean another file.
+    private func letGo() {
+        actor = nil
+        deferred = []
+        retired = []
+        timers = TimerWheel(now: now)
+        table = []
     }
 
     /// Ends ``run()`` after the current turn. Any thread.
@@ -115,7 +128,7 @@ package import GatewayBytes
     private var patience: UInt64? {
         if ring.count > 0 || stopping || !deferred.isEmpty { return 0 }
         guard let next = timers.nextDue else { return nil }
-        return next.nanoseconds(since: .read())
+        return next.nanoseconds(since: turnEnded)
     }
 
     @inline(__always)
@@ -129,14 +142,13 @@ package import GatewayBytes
     }
 
     private func fireTimers() {
-        timers.collectDue(now: now, into: &due)
-        guard !due.isEmpty else { return }
-        for (target, tag) in due {
+        timers.advance(to: now)
+        // One at a time: a timer that an earlier one cancels must not fire any more.
+        while let (target, tag) = timers.popDue() {
             target.timerFired(tag: tag)
             runJobs(limit: limits.jobsPerEvent)
+            flushCork()
         }
-        flushCork()
-        due.removeAll(keepingCapacity: true)
     }
 
     private func runDeferred() {
@@ -151,8 +163,9 @@ package import GatewayBytes
     }
 
     private func watchTurn(_ began: MonotonicTime) {
-        let spent = MonotonicTime.read().nanoseconds(since: began)
-        guard spent > limits.slowTurn.wholeNanoseconds else { return }
+        turnEnded = .read()
+        let spent = turnEnded.nanoseconds(since: began)
+        guard spent > slowTurn else { return }
         report(.slowTurn(loop: index, milliseconds: Int(spent / 1_000_000)))
     }
 
@@ -168,7 +181,9 @@ package import GatewayBytes
 
     func abandon(descriptor: CInt, generation: UInt32) {
         let place = Int(descriptor)
-        guard table[place].generation == generation, let channel = table[place].channel else { return }
+        guard place < table.count, table[place].generation == generation, let channel = table[place].channel else {
+            return
+        }
         table[place] = Slot()
         retired.append(channel)
     }
@@ -205,9 +220,20 @@ package import GatewayBytes
         cork = owner
     }
 
+    /// - Returns: Whether the bytes in ``output`` are the owner's: then they are its to send or to discard, now.
     @inline(__always)
-    package func uncork(_ owner: any Corked) {
-        if let cork, cork === owner { self.cork = nil }
+    package func uncork(_ owner: any Corked) -> Bool {
+        guard let cork, cork === owner else { return false }
+        self.cork = nil
+        return true
+    }
+
+    /// Empties ``output``, and gives back memory that one large write has claimed.
+    @inline(__always)
+    package func discardOutput() {
+        output.removeAll()
+        guard output.capacity > limits.outputBuffer.bytes * 8 else { return }
+        output = OutputBuffer(capacity: limits.outputBuffer.bytes)
     }
 
     @inline(__always)
@@ -224,12 +250,15 @@ package import GatewayBytes
 
     /// Starts `operation` as a task that stays on this loop. Must be called on the loop.
     ///
-    /// `operation` may capture what lives on the loop: it never leaves its thread.
+    /// `operation` may capture what lives on the loop: it never leaves its thread. Write it without a capture list: this
+    /// compiler takes isolation away from closures that have one (docs/decisions/0004).
     @discardableResult
     package func launch(_ operation: @escaping () async -> Void) -> Task<Void, Never> {
         // Safe: the task runs on `actor`, whose executor is this loop, the thread that owns all that was captured.
         nonisolated(unsafe) let operation = operation
-        return Task(executorPreference: self) { [actor] in unsafe await actor.run(operation) }
+        let actor = actor ?? LoopActor(loop: self)
+        self.actor = actor
+        return actor.assumeIsolated { unsafe $0.start(operation) }
     }
 
     /// Runs what has become ready, at once: for a channel whose bytes in the loop's buffer must be used before it
@@ -279,5 +308,14 @@ package actor LoopActor {
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
-    func run(_ operation: () async -> Void) async { await operation() }
+    /// Isolated to the loop and preferring it: isolation is what makes a suspension cheap, and the preference keeps code
+    /// on the loop that has lost its isolation (docs/decisions/0004).
+    func start(_ operation: @escaping () async -> Void) -> Task<Void, Never> {
+        // Safe: see ``EventLoop/launch(_:)``. Naming `self` is what makes the closure inherit its isolation.
+        nonisolated(unsafe) let operation = operation
+        return Task(executorPreference: loop) {
+            _ = self
+            unsafe await operation()
+        }
+    }
 }

@@ -10,6 +10,8 @@ package final class Listener: Channel, TimerTarget {
     private let mayAccept: () -> Bool
     private let report: @Sendable (RuntimeReport) -> Void
     private var pause = TimerToken.none
+    /// Told once for each spell without descriptors, not at every attempt.
+    private var hasReported = false
 
     /// - Parameters:
     ///   - descriptor: From ``Socket/listen(on:backlog:sharing:)``; owned from here on.
@@ -43,12 +45,15 @@ package final class Listener: Channel, TimerTarget {
             guard descriptor.isOpen else { return }
             guard mayAccept() else { return rest() }
             switch Socket.accept(descriptor.number) {
-            case .connection(let connection, let peer): accepted(connection, peer)
+            case .connection(let connection, let peer):
+                hasReported = false
+                accepted(connection, peer)
             case .none: return
             case .gone: continue
             case .failed(let error):
                 // Level-triggered readiness would spin while no descriptor is free.
-                report(.acceptPaused(loop: loop.index, error))
+                if !hasReported { report(.acceptPaused(loop: loop.index, error)) }
+                hasReported = true
                 return rest()
             }
         }

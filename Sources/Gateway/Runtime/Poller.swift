@@ -10,8 +10,12 @@ package struct Readiness: OptionSet, Sendable {
     package static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
     /// The peer sent its end of stream; it may still read.
     package static let peerFinished = Readiness(rawValue: EPOLLRDHUP.rawValue)
-    /// Both directions are gone, or the socket failed. Always reported.
+    /// Both directions are gone, or the socket failed: either bit or both. Always reported; see ``isHungUp``.
     package static let hungUp = Readiness(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue)
+
+    /// Whether any bit of ``hungUp`` is set.
+    @inline(__always) package var isHungUp: Bool { !isDisjoint(with: .hungUp) }
+
     /// Report changes, not states: for relayed streams.
     package static let edgeTriggered = Readiness(rawValue: EPOLLET.rawValue)
 }

@@ -24,13 +24,25 @@ package enum Resources {
     /// The cgroup limit in whole processors, rounded up; `nil` without one. Versions 2 and 1.
     private static func cgroupProcessors() -> Int? {
         let own = SmallFile.read("/proc/self/cgroup").flatMap { cgroupPath(in: $0) } ?? "/"
-        for folder in ["/sys/fs/cgroup\(own)", "/sys/fs/cgroup"] {
-            if let text = SmallFile.read("\(folder)/cpu.max"), let count = processors(cpuMax: text) { return count }
+        let limits = ancestors(of: own).compactMap { folder in
+            SmallFile.read("/sys/fs/cgroup\(folder)/cpu.max").flatMap { processors(cpuMax: $0) }
         }
+        if let smallest = limits.min() { return smallest }
         guard let quota = SmallFile.read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").flatMap({ number($0) }), quota > 0,
             let period = SmallFile.read("/sys/fs/cgroup/cpu/cpu.cfs_period_us").flatMap({ number($0) }), period > 0
         else { return nil }
         return (quota + period - 1) / period
+    }
+
+    /// A group and those it lies in, whose limits hold for it too: `/a/b`, `/a` and the root, which is empty.
+    static func ancestors(of path: String) -> [String] {
+        var folders: [String] = []
+        var parts = path.split(separator: "/")
+        while !parts.isEmpty {
+            folders.append("/" + parts.joined(separator: "/"))
+            parts.removeLast()
+        }
+        return folders + [""]
     }
 
     static func cgroupPath(in text: String) -> String? {
@@ -44,7 +56,7 @@ package enum Resources {
         guard parts.count == 2, let quota = Int(parts[0]), let period = Int(parts[1]), quota > 0, period > 0 else {
             return nil
         }
-        return (quota + period - 1) / period
+        return quota / period + (quota % period == 0 ? 0 : 1)
     }
 
     private static func number(_ text: String) -> Int? { Int(text.filter { $0.isNumber || $0 == "-" }) }

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// Whole files of bounded size, for settings, keys and state. Blocks: at start-up, or on a worker thread.
 package enum SmallFile {
@@ -29,22 +30,28 @@ package enum SmallFile {
 
     /// Replaces the file in one step: readers see the old content or the new, never half.
     ///
-    /// - Parameter mode: Permissions of the new file, such as 0o600.
+    /// - Parameter mode: Permissions of the new file, such as 0o600, whatever the umask.
     package static func replace(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o600) throws(SystemError) {
-        let temporary = "\(path).\(getpid()).new"
-        let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode_t(mode))
+        let number = replacements.wrappingAdd(1, ordering: .relaxed).newValue
+        let temporary = "\(path).\(getpid()).\(number).new"
+        // Left behind by a process of the same number that died; O_EXCL follows no link that somebody put there.
+        _ = unsafe unlink(temporary)
+        let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode_t(0o600))
         guard descriptor >= 0 else { throw SystemError("open") }
         do throws(SystemError) {
+            defer { _ = close(descriptor) }
+            guard fchmod(descriptor, mode_t(mode)) == 0 else { throw SystemError("fchmod") }
             try write(bytes, to: descriptor)
             guard fsync(descriptor) == 0 else { throw SystemError("fsync") }
+            guard unsafe rename(temporary, path) == 0 else { throw SystemError("rename") }
         } catch {
-            _ = close(descriptor)
             _ = unsafe unlink(temporary)
             throw error
         }
-        _ = close(descriptor)
-        guard unsafe rename(temporary, path) == 0 else { throw SystemError("rename") }
     }
+
+    /// Tells apart the temporary files of threads that replace the same file at once.
+    private static let replacements = Atomic<UInt64>(0)
 
     private static func write(_ bytes: [UInt8], to descriptor: CInt) throws(SystemError) {
         var written = 0

@@ -81,14 +81,14 @@ package enum Socket {
         return descriptor
     }
 
-    /// What became of a connect(2) or a failed socket; `nil` when nothing is wrong.
-    package static func pendingError(_ descriptor: CInt) -> SystemError? {
+    /// What became of a connect(2) or a failed socket; `nil` when nothing is wrong. Asking forgets it.
+    package static func pendingError(_ descriptor: CInt, of call: StaticString = "connect") -> SystemError? {
         var code: CInt = 0
         var size = socklen_t(MemoryLayout<CInt>.size)
         guard unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &size) == 0 else {
             return SystemError("getsockopt")
         }
-        return code == 0 ? nil : SystemError("connect", code: code)
+        return code == 0 ? nil : SystemError(call, code: code)
     }
 
     /// The address a socket is bound to; tells the port when it was asked for as 0.

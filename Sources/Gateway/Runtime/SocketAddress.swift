@@ -27,6 +27,8 @@ package struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
 
     /// A literal IPv4 or IPv6 address, without brackets; `nil` for anything else.
     package init?(literal: String, port: UInt16) {
+        // C would stop reading at a zero byte, and find an address in front of it.
+        guard !literal.utf8.contains(0) else { return nil }
         var bytes = [UInt8](repeating: 0, count: 16)
         if unsafe inet_pton(AF_INET, literal, &bytes) == 1 {
             self.init(bytes: Array(bytes.prefix(4)), port: port)

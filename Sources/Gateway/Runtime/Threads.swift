@@ -56,7 +56,8 @@ package enum Threads {
     /// - Returns: Whether it was raised within `patience`.
     package func wait(atMost patience: Duration) -> Bool {
         let (seconds, nanoseconds) = WallClock.read()
-        let until = UInt64(seconds) * 1_000_000_000 + UInt64(nanoseconds) + patience.wholeNanoseconds
+        let now = MonotonicTime(nanoseconds: UInt64(seconds) * 1_000_000_000 + UInt64(nanoseconds))
+        let until = (now + patience).nanoseconds
         var time = timespec(tv_sec: Int(until / 1_000_000_000), tv_nsec: Int(until % 1_000_000_000))
         while unsafe sem_timedwait(semaphore, &time) != 0 {
             if errno != EINTR { return false }
@@ -90,7 +91,7 @@ package final class Countdown: Sendable {
     package func wait(atMost patience: Duration) -> Bool {
         let deadline = MonotonicTime.read() + patience
         for _ in 0..<count {
-            let left = Duration.nanoseconds(Int64(deadline.nanoseconds(since: .read())))
+            let left = Duration.nanoseconds(Int64(clamping: deadline.nanoseconds(since: .read())))
             guard signal.wait(atMost: left) else { return false }
         }
         return true

@@ -39,12 +39,15 @@ package struct TimerWheel {
 
     private var nodes: [Node] = []
     private var free: Int32 = -1
+    /// One list per slot of each wheel, and one of what is due, in order.
     private var heads: [Int32]
+    private var lastDue: Int32 = -1
     private var current: UInt64
+    private static let dueList = slots * levels
     package private(set) var count = 0
 
     package init(now: MonotonicTime) {
-        heads = Array(repeating: -1, count: Self.slots * Self.levels)
+        heads = Array(repeating: -1, count: Self.dueList + 1)
         current = now.nanoseconds / Self.nanosecondsPerTick
     }
 
@@ -69,46 +72,59 @@ package struct TimerWheel {
 
     /// Forgets a timer. One that fired already, or ``TimerToken/none``, is ignored.
     package mutating func cancel(_ token: TimerToken) {
-        guard token.index >= 0, nodes[Int(token.index)].generation == token.generation else { return }
+        guard token.index >= 0, token.index < nodes.count, nodes[Int(token.index)].generation == token.generation
+        else { return }
         unlink(token.index)
         release(token.index)
     }
 
-    /// Fires everything due at `now`, in order of ticks.
-    ///
-    /// Targets run through `fire` after they left the wheel, so they may set and cancel timers in it.
-    package mutating func collectDue(now: MonotonicTime, into due: inout [(any TimerTarget, UInt32)]) {
+    /// Moves the wheel to `now`; what is due waits for ``popDue()``, in order of ticks, and can still be cancelled.
+    package mutating func advance(to now: MonotonicTime) {
         let target = now.nanoseconds / Self.nanosecondsPerTick
-        guard count > 0 else {
-            current = max(current, target)
-            return
-        }
         while current < target {
-            current += 1
-            let slot = Int(current & 0xFF)
-            if slot == 0 { cascade() }
-            var index = heads[slot]
-            while index >= 0 {
-                let next = nodes[Int(index)].next
-                unlink(index)
-                if nodes[Int(index)].tick <= current {
-                    if let waiting = nodes[Int(index)].target { due.append((waiting, nodes[Int(index)].tag)) }
-                    release(index)
-                } else {
-                    link(index)
-                }
-                index = next
-            }
-            if count == 0 {
+            guard count > 0 else {
                 current = target
                 return
             }
+            current += 1
+            let slot = Int(current & 0xFF)
+            if slot == 0 { cascade() }
+            collect(slot)
         }
     }
 
-    /// When ``collectDue(now:into:)`` next has work, at the latest; `nil` when no timer is set.
+    private mutating func collect(_ slot: Int) {
+        var index = heads[slot]
+        while index >= 0 {
+            let next = nodes[Int(index)].next
+            unlink(index)
+            if nodes[Int(index)].tick <= current { appendDue(index) } else { link(index) }
+            index = next
+        }
+    }
+
+    private mutating func appendDue(_ index: Int32) {
+        nodes[Int(index)].slot = Int32(Self.dueList)
+        nodes[Int(index)].next = -1
+        nodes[Int(index)].previous = lastDue
+        if lastDue >= 0 { nodes[Int(lastDue)].next = index } else { heads[Self.dueList] = index }
+        lastDue = index
+    }
+
+    /// Takes the next timer that is due out of the wheel.
+    package mutating func popDue() -> (target: any TimerTarget, tag: UInt32)? {
+        let index = heads[Self.dueList]
+        guard index >= 0, let target = nodes[Int(index)].target else { return nil }
+        let tag = nodes[Int(index)].tag
+        unlink(index)
+        release(index)
+        return (target, tag)
+    }
+
+    /// When ``advance(to:)`` next has work, at the latest; `nil` when no timer is set.
     package var nextDue: MonotonicTime? {
         guard count > 0 else { return nil }
+        if heads[Self.dueList] >= 0 { return MonotonicTime(nanoseconds: current &* Self.nanosecondsPerTick) }
         var tick = current + 1
         let boundary = (current | 0xFF) + 1
         while tick < boundary, heads[Int(tick & 0xFF)] < 0 { tick += 1 }
@@ -154,7 +170,11 @@ package struct TimerWheel {
     private mutating func unlink(_ index: Int32) {
         let node = nodes[Int(index)]
         if node.previous >= 0 { nodes[Int(node.previous)].next = node.next } else { heads[Int(node.slot)] = node.next }
-        if node.next >= 0 { nodes[Int(node.next)].previous = node.previous }
+        if node.next >= 0 {
+            nodes[Int(node.next)].previous = node.previous
+        } else if Int(node.slot) == Self.dueList {
+            lastDue = node.previous
+        }
     }
 
     private mutating func release(_ index: Int32) {

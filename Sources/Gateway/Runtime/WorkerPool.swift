@@ -17,6 +17,35 @@ package final class WorkerPool: Sendable {
         var stopped = false
 
         var count: Int { waiting.count - head }
+
+        /// Whether one more thread is worth starting for one more piece of work; counts it if so.
+        mutating func claimThread(limit: Int) -> Bool {
+            guard !stopped, idle <= count, threads < limit else { return false }
+            threads += 1
+            return true
+        }
+
+        mutating func next() -> Step {
+            guard count > 0 else {
+                if stopped { return .end }
+                idle += 1
+                return .wait
+            }
+            let work = waiting[head]
+            head += 1
+            // Now and then, so that neither the array nor what finished work holds on to grows under steady load.
+            if head == waiting.count || head >= 64 {
+                waiting.removeFirst(head)
+                head = 0
+            }
+            return .work(work)
+        }
+    }
+
+    private enum Step {
+        case work(@Sendable () -> Void)
+        case wait
+        case end
     }
 
     private let threadLimit: Int
@@ -34,53 +63,42 @@ package final class WorkerPool: Sendable {
 
     /// Runs `work` on a worker thread.
     ///
-    /// - Returns: Whether it was taken; `false` when the queue is full or the pool has stopped.
+    /// - Returns: Whether it was taken; `false` when the queue is full, the pool has stopped, or no thread can be had.
     package func submit(_ work: @escaping @Sendable () -> Void) -> Bool {
-        let outcome = state.withLock { state -> (taken: Bool, start: Bool) in
+        if state.withLock({ $0.claimThread(limit: threadLimit) }), !Threads.start("worker", { self.work() }) {
+            let anyLeft = state.withLock { state in
+                state.threads -= 1
+                return state.threads > 0
+            }
+            guard anyLeft else { return false }
+        }
+        let outcome = state.withLock { state -> (taken: Bool, wake: Bool) in
             guard !state.stopped, state.count < queueLimit else { return (false, false) }
             state.waiting.append(work)
-            guard state.idle < state.count, state.threads < threadLimit else { return (true, false) }
-            state.threads += 1
-            return (true, true)
+            return (true, state.idle > 0)
         }
-        guard outcome.taken else { return false }
-        if outcome.start { Threads.start("worker") { self.work() } }
-        signal.raise()
-        return true
+        if outcome.wake { signal.raise() }
+        return outcome.taken
     }
 
-    /// Takes no more work and ends the threads once their current piece is done.
+    /// Takes no more work and ends the threads once the queue is empty.
     package func stop() {
-        let threads = state.withLock { state in
+        let idle = state.withLock { state in
             state.stopped = true
-            return state.threads
+            return state.idle
         }
-        for _ in 0..<threads { signal.raise() }
+        for _ in 0..<idle { signal.raise() }
     }
 
     private func work() {
         while true {
-            let next = state.withLock { state -> (work: (@Sendable () -> Void)?, stopped: Bool) in
-                guard state.count > 0 else {
-                    if state.stopped { return (nil, true) }
-                    state.idle += 1
-                    return (nil, false)
-                }
-                let work = state.waiting[state.head]
-                state.head += 1
-                if state.head == state.waiting.count {
-                    state.waiting.removeAll(keepingCapacity: true)
-                    state.head = 0
-                }
-                return (work, false)
+            switch state.withLock({ $0.next() }) {
+            case .work(let work): work()
+            case .wait:
+                signal.wait()
+                state.withLock { $0.idle -= 1 }
+            case .end: return
             }
-            if next.stopped { return }
-            if let work = next.work {
-                work()
-                continue
-            }
-            signal.wait()
-            state.withLock { $0.idle -= 1 }
         }
     }
 }

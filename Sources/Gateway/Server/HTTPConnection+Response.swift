@@ -20,6 +20,8 @@ extension HTTPConnection {
     /// Writes a response, waits while its client is slow, and records the exchange.
     func send(_ response: Response, to request: Request, started: MonotonicTime) async {
         if !body.isComplete, body.expectsContinue { reply.mustClose = true }
+        // An upstream that answers before it has the whole body leaves a reader behind, who would compete with ours.
+        if inputWaiter != nil { reply.mustClose = true }
         switch response.body {
         case .empty: writeWhole(response, to: request, body: .empty) { _ in }
         case .literal(let text):

@@ -60,16 +60,18 @@ import PluginKit
         if let waiter = inputWaiter.take() {
             waiter.resume()
         } else if task == nil {
-            task = stream.loop.launch { [self] in await serve() }
+            task = stream.loop.launch { await self.serve() }
         }
     }
 
     private func serve() async {
+        // Its body refers back to this connection.
+        defer { request = nil }
         while await readHead() {
             guard let request else { break }
             phase = .handling
             stream.deadline = .distantFuture
-            let started = MonotonicTime.read()
+            let started = stream.loop.now
             let response = await respond(to: request)
             if case .webSocket(let upgrade) = response.body {
                 guard let refusal = open(upgrade, for: request, started: started) else { return }
@@ -105,7 +107,7 @@ import PluginKit
 
     /// Whether another request may follow on this connection.
     private func mayContinue() async -> Bool {
-        guard !isClosed, !reply.mustClose, !server.isDraining else { return false }
+        guard !isClosed, !reply.mustClose, !server.isDraining, inputWaiter == nil else { return false }
         guard await discardBody() else { return false }
         if stream.unsent > settings.sendBuffer.bytes { await drained(below: settings.sendBuffer.bytes) }
         return !isClosed

@@ -134,23 +134,27 @@ final class WebSocketConnection {
         guard !isRenewing, let current = principal else { return }
         isRenewing = true
         let access = server.generation.access
-        stream.loop.launch { [self] in
+        stream.loop.launch {
             let outcome = await access.verify(token)
-            isRenewing = false
-            guard stream.isOpen, closing == .open else { return }
-            switch outcome {
-            case .success(let next):
-                if let refusal = current.renewalRefusal(with: next) {
-                    send(text: RenewalMessage.refused(refusal.code, refusal.message))
-                    return
-                }
-                principal = next
-                hasWarned = false
-                send(text: RenewalMessage.renewed(until: next.expiry))
-                schedule()
-            case .failure(let error):
-                send(text: RenewalMessage.refused(error.code, "\(error)"))
+            self.finishRenewal(outcome, of: current)
+        }
+    }
+
+    private func finishRenewal(_ outcome: Result<Principal, TokenError>, of current: Principal) {
+        isRenewing = false
+        guard stream.isOpen, closing == .open else { return }
+        switch outcome {
+        case .success(let next):
+            if let refusal = current.renewalRefusal(with: next) {
+                send(text: RenewalMessage.refused(refusal.code, refusal.message))
+                return
             }
+            principal = next
+            hasWarned = false
+            send(text: RenewalMessage.renewed(until: next.expiry))
+            schedule()
+        case .failure(let error):
+            send(text: RenewalMessage.refused(error.code, error.message))
         }
     }
 

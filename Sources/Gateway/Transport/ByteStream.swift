@@ -1,4 +1,4 @@
-package import GatewayBytes
+import GatewayBytes
 package import GatewayRuntime
 package import GatewayTLS
 
@@ -8,7 +8,7 @@ package protocol ByteStreamHandler: AnyObject {
     func streamOpened()
     /// Bytes wait: call ``ByteStream/receive(after:)``.
     func streamReadable()
-    /// The peer finished sending; told once, also while reading is paused.
+    /// The peer finished sending; told once, also while reading is paused. Bytes before that may still be unread.
     func streamPeerFinished()
     /// Unsent output fell to nothing after it had piled up.
     func streamDrained()
@@ -37,36 +37,47 @@ package enum StreamEnd: Equatable, Sendable {
 package final class ByteStream: Channel, Corked, TimerTarget {
     package let loop: EventLoop
     package let peer: SocketAddress
-    package private(set) var descriptor: WatchedDescriptor
-    package private(set) var cipher: TLSSession?
+    package let isSecure: Bool
+    package internal(set) var descriptor: WatchedDescriptor
+    /// `nil` for plain TCP, and once the stream is closed: its descriptor's number may be another connection's then.
+    package internal(set) var cipher: TLSSession?
     /// Kept alive while the stream is open.
-    private var handler: (any ByteStreamHandler)?
-    private var unsentBytes: Unsent?
-    private var state: State
-    private var wantsInput = true
-    private var sawEnd = false
+    var handler: (any ByteStreamHandler)?
+    var state: State
+
+    var wantsInput = true
+    /// The kernel reported the peer's end; bytes before it may still be unread.
+    var sawEnd = false
+    /// How reading ended; nothing is read after that.
+    var inputEnd: Received?
+    var unsentBytes: Unsent?
+    /// Writing failed: nothing is written after that, what the peer had sent is still read.
+    var outputFailure: StreamEnd?
     /// The cipher must be read before it can write, or written before it can read.
-    private var crossed: Crossing = .none
+    var crossed: Crossing = .none
+
     private var timer = TimerToken.none
     private var timerAt = MonotonicTime.distantFuture
 
-    /// Bytes received and sent over the life of the stream, on the wire side of the cipher's payload.
-    package private(set) var received: UInt64 = 0
-    package private(set) var sent: UInt64 = 0
+    /// Payload bytes received and sent over the life of the stream.
+    package internal(set) var received: UInt64 = 0
+    package internal(set) var sent: UInt64 = 0
 
-    /// The descriptor is watched for every change, once and for all, while bytes are spliced past this object.
-    var isRelaying = false
+    /// Told of all events in place of the handler while bytes are spliced past this object.
+    var relay: SpliceRelay?
+    /// The task in ``drainCompletely(patience:)``.
+    var drainWait: LoopWait?
 
-    /// Who waits in ``waitReadable()`` or ``waitWritable()`` in place of the handler.
-    var readWaiter: Waiter?
-    var writeWaiter: Waiter?
+    var finishPatience = Duration.zero
+    var sentAtCheck: UInt64 = 0
+    var lingeredBytes = 0
 
-    private enum State: UInt8 { case connecting, securing, open, finishing, lingering, closed }
-    private enum Crossing: UInt8 { case none, readNeedsWrite, writeNeedsRead }
-    private enum Tag {
+    enum State: UInt8 { case connecting, securing, open, finishing, lingering, closed }
+    enum Crossing: UInt8 { case none, readNeedsWrite, writeNeedsRead }
+    enum Tag {
         static let deadline: UInt32 = 0
         static let more: UInt32 = 1
-        static let end: UInt32 = 2
+        static let writeFailed: UInt32 = 2
     }
 
     /// - Parameters:
@@ -80,10 +91,13 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         self.peer = peer
         self.loop = loop
         self.cipher = cipher
+        isSecure = cipher != nil
         state = connecting ? .connecting : (cipher == nil ? .open : .securing)
     }
 
     /// Begins: watches the descriptor and tells `handler` what happens from here on.
+    ///
+    /// - Throws: When the descriptor cannot be watched; ``close()`` it then, which still tells the handler.
     package func start(_ handler: any ByteStreamHandler) throws(SystemError) {
         self.handler = handler
         try descriptor.watch(state == .connecting ? [.writable] : [.readable, .peerFinished], for: self, on: loop)
@@ -91,11 +105,17 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     }
 
     /// Lets another handler take over, as after an upgrade.
-    package func adopt(_ handler: any ByteStreamHandler) { self.handler = handler }
+    ///
+    /// - Returns: `false` when the stream is closed already: then `handler` will never be told anything.
+    @discardableResult
+    package func adopt(_ handler: any ByteStreamHandler) -> Bool {
+        guard state != .closed else { return false }
+        self.handler = handler
+        return true
+    }
 
     package var isOpen: Bool { state == .open }
     package var isClosed: Bool { state == .closed }
-    package var isSecure: Bool { cipher != nil }
 
     // MARK: Events
 
@@ -107,18 +127,23 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         case .lingering: return drainInput()
         case .closed: return
         }
-        if readiness.contains(.writable) || crossed == .writeNeedsRead { becameWritable() }
-        if state == .closed { return }
-        if readiness.contains(.hungUp) { return hungUp() }
-        if readiness.contains(.readable) || crossed == .readNeedsWrite { becameReadable() }
-        if readiness.contains(.peerFinished), state != .closed { noticeEnd() }
+        if let relay { return tell(relay, readiness) }
+        if readiness.contains(crossed == .writeNeedsRead ? .readable : .writable) { becameWritable() }
+        guard state == .open || state == .finishing else { return }
+        if readiness.isHungUp { return hungUp() }
+        if readiness.contains(crossed == .readNeedsWrite ? .writable : .readable) { becameReadable() }
+        if readiness.contains(.peerFinished) { noticeEnd() }
     }
 
     private func connected() {
         if let error = Socket.pendingError(descriptor.number) { return end(.failed(error)) }
-        state = cipher == nil ? .open : .securing
-        descriptor.want([.readable, .peerFinished], on: loop)
-        if state == .open { handler?.streamOpened() } else { secure() }
+        guard cipher == nil else {
+            state = .securing
+            return secure()
+        }
+        state = .open
+        refreshInterest()
+        handler?.streamOpened()
     }
 
     private func secure() {
@@ -136,40 +161,55 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         }
     }
 
+    private func tell(_ relay: SpliceRelay, _ readiness: Readiness) {
+        if readiness.contains(.peerFinished) { noticeEnd() }
+        relay.somethingHappened(to: self, hungUp: readiness.isHungUp)
+    }
+
     private func becameReadable() {
-        crossed = crossed == .readNeedsWrite ? .none : crossed
-        if let waiter = readWaiter.take() {
-            refreshInterest()
-            return waiter.resume()
-        }
-        guard wantsInput, state == .open else { return refreshInterest() }
+        if crossed == .readNeedsWrite { crossed = .none }
+        guard wantsInput, state == .open, inputEnd == nil else { return refreshInterest() }
         handler?.streamReadable()
-        if let cipher, cipher.hasPending, wantsInput, state == .open { loop.callSoon(self, tag: Tag.more) }
+        // The kernel will not report again what the cipher has taken out of the socket already.
+        if hasHiddenInput { loop.callSoon(self, tag: Tag.more) }
+    }
+
+    /// Whether input waits that no event will announce.
+    var hasHiddenInput: Bool {
+        guard let cipher, wantsInput, state == .open, inputEnd == nil else { return false }
+        return cipher.hasPending
     }
 
     private func becameWritable() {
-        crossed = crossed == .writeNeedsRead ? .none : crossed
-        if let waiter = writeWaiter.take() {
-            refreshInterest()
-            return waiter.resume()
-        }
-        guard unsent > 0 else { return refreshInterest() }
+        if crossed == .writeNeedsRead { crossed = .none }
+        let hadUnsent = unsent > 0
         retryUnsent()
-        guard unsent == 0, state != .closed else { return }
+        drainWait?.wake()
+        guard hadUnsent, unsent == 0, outputFailure == nil else { return refreshInterest() }
         if state == .finishing { return beginLinger() }
         handler?.streamDrained()
     }
 
-    /// The kernel reports the socket dead. Input that came before that is still worth reading once.
+    /// The kernel reports the socket dead.
     private func hungUp() {
-        if readWaiter != nil { return becameReadable() }
-        if wantsInput, state == .open { handler?.streamReadable() }
+        readWhatIsLeft()
         guard state != .closed else { return }
-        if let error = Socket.pendingError(descriptor.number) { end(.failed(error)) } else { end(.peer) }
+        if let outputFailure { return end(outputFailure) }
+        if let error = Socket.pendingError(descriptor.number, of: "recv") { end(.failed(error)) } else { end(.peer) }
+    }
+
+    /// What the peer sent before it went may be a whole response: it is read as long as somebody wants it.
+    private func readWhatIsLeft() {
+        while state == .open, wantsInput, inputEnd == nil {
+            let before = received
+            handler?.streamReadable()
+            loop.runReadyJobs()
+            guard received > before else { return }
+        }
     }
 
     private func noticeEnd() {
-        guard !sawEnd else { return }
+        guard !sawEnd, state != .closed else { return }
         sawEnd = true
         refreshInterest()
         handler?.streamPeerFinished()
@@ -179,210 +219,20 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         guard state != .closed else { return }
         switch tag {
         case Tag.more: becameReadable()
-        case Tag.end: noticeEnd()
+        case Tag.writeFailed: hungUp()
         default: deadlinePassed()
         }
     }
 
-    // MARK: Input
-
-    package enum Received {
-        /// So many bytes lie at the front of the loop's receive buffer, prefix included; `new` of them are new.
-        case bytes(Int, new: Int)
-        case wouldBlock
-        /// The peer finished sending in order.
-        case end
-        case failed(StreamEnd)
-    }
-
-    /// Receives once into the loop's buffer, behind `prefix`: what a parser left over from before.
-    ///
-    /// The bytes are valid until anything on this loop receives again.
-    package func receive(after prefix: [UInt8] = []) -> Received {
-        let buffer = unsafe loop.receiveBuffer
-        guard prefix.count < buffer.count else { return .wouldBlock }
-        loop.willReceive()
-        if !prefix.isEmpty { unsafe buffer.copyBytes(from: prefix) }
-        let room = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[prefix.count...])
-        switch unsafe receiveOnce(into: room) {
-        case .bytes(let count):
-            received &+= UInt64(count)
-            return .bytes(prefix.count + count, new: count)
-        case .wouldBlock: return .wouldBlock
-        case .end: return .end
-        case .failed(let reason): return .failed(reason)
-        }
-    }
-
-    enum Once {
-        case bytes(Int)
-        case wouldBlock
-        case end
-        case failed(StreamEnd)
-    }
-
-    func receiveOnce(into room: UnsafeMutableRawBufferPointer) -> Once {
-        guard let cipher else {
-            switch unsafe Socket.receive(descriptor.number, into: room) {
-            case .bytes(let count): return .bytes(count)
-            case .wouldBlock: return .wouldBlock
-            case .end: return .end
-            case .failed(let error): return .failed(.failed(error))
-            }
-        }
-        var count = 0
-        // A record holds at most 16 KiB: take all that has arrived, so one event is one parse.
-        while count < room.count {
-            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: room[count...])
-            switch unsafe cipher.read(into: rest) {
-            case .bytes(let more):
-                count += more
-                if !cipher.hasPending { return .bytes(count) }
-            case .wantRead: return count > 0 ? .bytes(count) : .wouldBlock
-            case .wantWrite:
-                crossed = .readNeedsWrite
-                refreshInterest()
-                return count > 0 ? .bytes(count) : .wouldBlock
-            case .closed:
-                if count > 0 {
-                    loop.callSoon(self, tag: Tag.more)
-                    return .bytes(count)
-                }
-                return .end
-            case .closedDirty: return count > 0 ? .bytes(count) : .failed(.peer)
-            case .failed(let error): return count > 0 ? .bytes(count) : .failed(.cipher(error))
-            }
-        }
-        return .bytes(count)
-    }
-
-    /// Stops telling the handler of input: the peer is slowed down by TCP itself.
-    package func pauseInput() {
-        guard wantsInput else { return }
-        wantsInput = false
-        refreshInterest()
-    }
-
-    package func resumeInput() {
-        guard !wantsInput, state == .open else { return }
-        wantsInput = true
-        refreshInterest()
-        if let cipher, cipher.hasPending { loop.callSoon(self, tag: Tag.more) }
-    }
-
-    // MARK: Output
-
-    /// Bytes the kernel has not taken yet; those still in the loop's shared buffer do not count.
-    package var unsent: Int { unsentBytes?.buffer.count ?? 0 }
-
-    /// Exists only while the kernel has not taken everything.
-    private final class Unsent {
-        var buffer: OutputBuffer
-        init(capacity: Int) { buffer = OutputBuffer(capacity: capacity) }
-    }
-
-    /// Appends to the stream's output. It leaves when control returns to the loop, or sooner when much has piled up.
-    @inline(__always)
-    package func write(_ body: (inout OutputBuffer) -> Void) {
-        guard state == .open else { return }
-        if let unsentBytes { return body(&unsentBytes.buffer) }
-        loop.corkOutput(of: self)
-        body(&loop.output)
-        if loop.output.count >= ByteStream.flushAt { flush() }
-    }
-
-    /// The loop's shared buffer is sent once it holds this much, so that it stays in the processor's cache.
-    private static let flushAt = 65536
-
-    package func write(_ bytes: UnsafeRawBufferPointer) { write { unsafe $0.append(bytes) } }
-
-    /// Sends what waits in the loop's buffer now.
-    package func flush() {
-        loop.uncork(self)
-        flushCorked()
-    }
-
-    package func flushCorked() {
-        guard !loop.output.isEmpty else { return }
-        guard state == .open else { return loop.output.removeAll() }
-        let left = unsafe loop.output.withUnsafeBytes { unsafe push($0) }
-        if left > 0, state == .open {
-            let kept = Unsent(capacity: left)
-            unsafe loop.output.withUnsafeBytes { raw in
-                unsafe kept.buffer.append(UnsafeRawBufferPointer(rebasing: raw[(raw.count - left)...]))
-            }
-            unsentBytes = kept
-            refreshInterest()
-        }
-        loop.output.removeAll()
-    }
-
-    func retryUnsent() {
-        guard let waiting = unsentBytes else { return }
-        let left = unsafe waiting.buffer.withUnsafeBytes { unsafe push($0) }
-        guard state != .closed else { return }
-        waiting.buffer.consume(waiting.buffer.count - left)
-        if left == 0 { unsentBytes = nil }
-        refreshInterest()
-    }
-
-    /// Sends as much as the kernel takes; returns how much is left. Ends the stream when that fails.
-    private func push(_ bytes: UnsafeRawBufferPointer) -> Int {
-        var done = 0
-        while done < bytes.count {
-            let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
-            switch unsafe sendOnce(rest) {
-            case .bytes(let count):
-                done += count
-                // A short plain send means that the socket's buffer is full.
-                if cipher == nil, count < rest.count { return bytes.count - done }
-            case .wouldBlock: return bytes.count - done
-            case .end: return bytes.count - done
-            case .failed(let reason):
-                end(reason)
-                return 0
-            }
-        }
-        return 0
-    }
-
-    func sendOnce(_ bytes: UnsafeRawBufferPointer) -> Once {
-        guard let cipher else {
-            switch unsafe Socket.send(descriptor.number, bytes) {
-            case .bytes(let count):
-                sent &+= UInt64(count)
-                return .bytes(count)
-            case .wouldBlock: return .wouldBlock
-            case .failed(let error): return .failed(.failed(error))
-            }
-        }
-        switch unsafe cipher.write(bytes) {
-        case .bytes(let count):
-            sent &+= UInt64(count)
-            return .bytes(count)
-        case .wantWrite: return .wouldBlock
-        case .wantRead:
-            crossed = .writeNeedsRead
-            return .wouldBlock
-        case .closedDirty: return .failed(.peer)
-        case .failed(let error): return .failed(.cipher(error))
-        }
-    }
-
-    func watchForRelay(_ interest: Readiness) { descriptor.want(interest, on: loop) }
-
-    /// Accounts for bytes that were spliced into the socket.
-    func countRelayed(_ count: Int) { sent &+= UInt64(count) }
-
+    /// Asks for the news that matter in this state. While a relay runs, all of them are asked for.
     func refreshInterest() {
-        guard !isRelaying else { return }
+        guard relay == nil, state == .open || state == .finishing || state == .lingering else { return }
         var interest: Readiness = []
-        if (wantsInput && state == .open && !sawEnd) || readWaiter != nil { interest.insert(.readable) }
-        if crossed == .writeNeedsRead || state == .lingering { interest.insert(.readable) }
-        if unsent > 0 || writeWaiter != nil || crossed == .readNeedsWrite { interest.insert(.writable) }
+        if state == .lingering || crossed == .writeNeedsRead { interest.insert(.readable) }
+        if state == .open, wantsInput, inputEnd == nil, crossed != .readNeedsWrite { interest.insert(.readable) }
+        if unsent > 0, crossed != .writeNeedsRead { interest.insert(.writable) }
+        if crossed == .readNeedsWrite { interest.insert(.writable) }
         if !sawEnd { interest.insert(.peerFinished) }
-        // The end of input is read like input by whoever still wants it.
-        if sawEnd, wantsInput, state == .open { interest.insert(.readable) }
         descriptor.want(interest, on: loop)
     }
 
@@ -391,7 +241,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     /// When the handler wants to be told that time ran out. Moving it later is free: the timer finds out when it fires.
     package var deadline = MonotonicTime.distantFuture {
         didSet {
-            if deadline < timerAt { armTimer() }
+            if deadline < timerAt, state != .closed { armTimer() }
         }
     }
 
@@ -407,82 +257,15 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         if deadline == .distantFuture { return }
         if loop.now < deadline { return armTimer() }
         deadline = .distantFuture
-        if state == .lingering { return end(.local) }
-        handler?.streamDeadline()
-    }
-
-    // MARK: Ending
-
-    /// How long, and for how many bytes, a closed stream still reads what the peer had on its way.
-    ///
-    /// Closing a socket with unread input resets it, and a reset destroys the last response on its way to the peer.
-    private static let lingerTime = Duration.seconds(2)
-    private static let lingerBytes: UInt64 = 1 << 20
-
-    /// Sends what is left, tells the peer that it is all, waits briefly for the peer's end, closes.
-    package func finish() {
-        guard state == .open || state == .securing || state == .connecting else { return }
-        guard state == .open else { return end(.local) }
-        flush()
-        guard state == .open else { return }
-        if unsent > 0 {
-            state = .finishing
-            pauseInputForGood()
-            return
-        }
-        beginLinger()
-    }
-
-    private func pauseInputForGood() {
-        wantsInput = false
-        refreshInterest()
-    }
-
-    private func beginLinger() {
-        // One attempt: a peer whose window is full will not miss the notice.
-        _ = cipher?.shutdown()
-        Socket.finishSending(descriptor.number)
-        if sawEnd { return end(.local) }
-        state = .lingering
-        wantsInput = false
-        received = 0
-        deadline = loop.now + Self.lingerTime
-        refreshInterest()
-    }
-
-    private func drainInput() {
-        loop.willReceive()
-        switch unsafe Socket.receive(descriptor.number, into: loop.receiveBuffer) {
-        case .bytes(let count):
-            received &+= UInt64(count)
-            if received > Self.lingerBytes { end(.local) }
-        case .wouldBlock: return
-        case .end, .failed: end(.local)
+        switch state {
+        case .finishing: checkFinishing()
+        case .lingering: end(.local)
+        default: handler?.streamDeadline()
         }
     }
 
-    /// Closes at once; unsent output is dropped.
-    package func close() { end(.local) }
-
-    /// Resets the connection: the peer learns that what it got is not whole.
-    package func abort() {
-        guard state != .closed else { return }
-        if loop.isCurrent { loop.uncork(self) }
-        Socket.resetOnClose(descriptor.number)
-        end(.local)
-    }
-
-    private func end(_ reason: StreamEnd) {
-        guard state != .closed else { return }
-        state = .closed
+    func cancelDeadline() {
         loop.cancelTimer(timer)
         timer = .none
-        unsentBytes = nil
-        descriptor.close(on: loop)
-        readWaiter.wake()
-        writeWaiter.wake()
-        let handler = handler
-        self.handler = nil
-        handler?.streamClosed(reason)
     }
 }

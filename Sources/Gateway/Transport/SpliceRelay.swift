@@ -8,31 +8,40 @@ package enum RelayError: Error, Equatable, Sendable {
     case sinkClosed
     /// Nothing moved for the time allowed.
     case stalled
+    case cancelled
     case system(SystemError)
 }
 
 /// Moves bytes from one plain socket to another through a kernel pipe (splice(2)): the process never touches them.
 ///
 /// Measured at a fifth of the CPU of reading and writing. Both streams are watched edge-triggered meanwhile, so waiting
-/// costs no system call but the wait.
+/// costs no system call but the wait: any event on either wakes the relay, which then tries both again.
 package final class SpliceRelay: TimerTarget {
-    /// Asked of the kernel for each pipe; a megabyte is what it grants without privileges.
-    private static let pipeCapacity = 1 << 20
+    /// Asked of the kernel for each pipe. A megabyte is granted too, but the pipes of one user may only take 64 MiB
+    /// together; beyond that the kernel gives new ones two pages.
+    private static let pipeCapacity = 256 << 10
+    /// Bytes after which the loop's other connections have their turn, even if neither side ever has to wait.
+    private static let turnBytes: UInt64 = 1 << 20
 
     private let source: ByteStream
     private let sink: ByteStream
+    private let loop: EventLoop
     private let patience: Duration
     private var pipe: Pipe
+    private var left: UInt64 = 0
     private var moved: UInt64 = 0
-    private var movedAtCheck: UInt64 = .max
+    private var movedAtCheck: UInt64 = 0
     private var timer = TimerToken.none
-    private var hasStalled = false
+    private var waiter: Waiter?
+    private var failure: RelayError?
+    private var sourceIsGone = false
 
     /// - Parameter patience: How long nothing may move.
     package init(from source: ByteStream, to sink: ByteStream, patience: Duration) throws(RelayError) {
         self.source = source
         self.sink = sink
         self.patience = patience
+        loop = source.loop
         do throws(SystemError) {
             pipe = try Pipe.make(capacity: Self.pipeCapacity)
         } catch {
@@ -40,98 +49,107 @@ package final class SpliceRelay: TimerTarget {
         }
     }
 
-    /// Moves exactly `count` bytes. Neither stream may have input or output waiting in the process.
+    /// Moves exactly `count` bytes. Once. Neither stream may have input or output waiting in the process.
+    ///
+    /// - Throws: ``RelayError``. Both streams are left open; what is to become of them is the caller's decision.
     package func run(_ count: UInt64) async throws(RelayError) {
-        source.beginRelay()
-        sink.beginRelay()
-        timerFired(tag: 0)
-        defer {
-            source.loop.cancelTimer(timer)
-            source.endRelay()
-            sink.endRelay()
+        guard count > 0 else { return }
+        left = count
+        source.beginRelay(self)
+        sink.beginRelay(self)
+        timer = loop.setTimer(at: loop.now + patience, for: self)
+        // Safe: touched on the loop only; cancellation from another thread comes by submission.
+        nonisolated(unsafe) let shared = self
+        let loop = loop
+        let failure = await withTaskCancellationHandler {
+            unsafe await shared.move(count)
+        } onCancel: {
+            if loop.isCurrent {
+                unsafe shared.stop(.cancelled)
+            } else {
+                loop.submit { unsafe shared.stop(.cancelled) }
+            }
         }
-        var left = count
+        loop.cancelTimer(timer)
+        source.endRelay()
+        sink.endRelay()
+        if let failure { throw failure }
+    }
+
+    private func move(_ count: UInt64) async -> RelayError? {
+        var turnEnd = Self.turnBytes
         while moved < count {
-            if left > 0, pipe.count < Self.pipeCapacity { try await fill(&left) }
-            if pipe.count > 0 { try await drain(more: left > 0) }
+            if let failure { return failure }
+            let before = (moved, pipe.count)
+            fill()
+            drain()
+            if failure != nil { continue }
+            if before == (moved, pipe.count) { await suspend { waiter = $0 } }
+            if moved >= turnEnd {
+                turnEnd = moved + Self.turnBytes
+                await loop.nextTurn()
+            }
+        }
+        return nil
+    }
+
+    private func fill() {
+        let room = Self.pipeCapacity - pipe.count
+        guard left > 0, room > 0 else { return }
+        guard !source.isClosed else { return stop(.sourceEnded) }
+        switch pipe.fill(from: source.descriptor.number, limit: Int(min(left, UInt64(room)))) {
+        case .bytes(let count):
+            left -= UInt64(count)
+            source.received &+= UInt64(count)
+        // Would block also when the pipe is full of small pieces; then it is not empty.
+        case .wouldBlock: if sourceIsGone, pipe.count == 0 { stop(.sourceEnded) }
+        case .end, .failed: stop(.sourceEnded)
         }
     }
 
-    private func fill(_ left: inout UInt64) async throws(RelayError) {
-        guard !source.isClosed else { throw hasStalled ? .stalled : .sourceEnded }
-        switch pipe.fill(from: source.descriptor.number, limit: Int(min(left, UInt64(Self.pipeCapacity)))) {
-        case .bytes(let count): left -= UInt64(count)
-        case .wouldBlock: if pipe.count == 0 { await source.waitReadable() }
-        case .end: throw .sourceEnded
-        case .failed: throw .sourceEnded
-        }
-    }
-
-    private func drain(more: Bool) async throws(RelayError) {
-        guard !sink.isClosed else { throw hasStalled ? .stalled : .sinkClosed }
-        switch pipe.drain(into: sink.descriptor.number, more: more) {
+    private func drain() {
+        guard pipe.count > 0 else { return }
+        guard !sink.isClosed else { return stop(.sinkClosed) }
+        switch pipe.drain(into: sink.descriptor.number, more: left > 0) {
         case .bytes(let count):
             moved += UInt64(count)
-            sink.countRelayed(count)
-        case .wouldBlock: await sink.waitWritable()
-        case .failed: throw .sinkClosed
+            sink.sent &+= UInt64(count)
+        case .wouldBlock: return
+        case .failed: stop(.sinkClosed)
         }
+    }
+
+    /// News of either stream.
+    func somethingHappened(to stream: ByteStream, hungUp: Bool) {
+        if hungUp {
+            if stream === sink { return stop(.sinkClosed) }
+            // What the source had sent before may still be moved.
+            sourceIsGone = true
+        }
+        waiter.wake()
+    }
+
+    private func stop(_ reason: RelayError) {
+        if failure == nil { failure = reason }
+        waiter.wake()
     }
 
     package func timerFired(tag: UInt32) {
-        guard movedAtCheck != moved else {
-            hasStalled = true
-            return source.close()
-        }
+        guard movedAtCheck != moved else { return stop(.stalled) }
         movedAtCheck = moved
-        timer = source.loop.setTimer(at: source.loop.now + patience, for: self)
+        timer = loop.setTimer(at: loop.now + patience, for: self)
     }
 }
 
 extension ByteStream {
-    func beginRelay() {
-        isRelaying = true
-        watchForRelay([.readable, .writable, .peerFinished, .edgeTriggered])
+    func beginRelay(_ relay: SpliceRelay) {
+        flush()
+        self.relay = relay
+        descriptor.want([.readable, .writable, .peerFinished, .edgeTriggered], on: loop)
     }
 
     func endRelay() {
-        isRelaying = false
+        relay = nil
         refreshInterest()
-    }
-
-    func waitReadable() async { await suspend { readWaiter = $0 } }
-    func waitWritable() async { await suspend { writeWaiter = $0 } }
-}
-
-extension ByteStream {
-    /// Suspends until the kernel has taken everything written.
-    ///
-    /// - Parameter patience: How long it may take none of it.
-    /// - Throws: ``RelayError/sinkClosed`` when the peer left or took nothing for too long.
-    package func drainCompletely(patience: Duration) async throws(RelayError) {
-        flush()
-        while isOpen, unsent > 0 {
-            let before = unsent
-            let alarm = StallAlarm(stream: self)
-            let timer = loop.setTimer(at: loop.now + patience, for: alarm)
-            await waitWritable()
-            loop.cancelTimer(timer)
-            if alarm.hasRung, unsent == before { abort() }
-            retryUnsent()
-        }
-        guard isOpen else { throw .sinkClosed }
-    }
-}
-
-/// Wakes a writer whose peer takes nothing.
-private final class StallAlarm: TimerTarget {
-    private let stream: ByteStream
-    private(set) var hasRung = false
-
-    init(stream: ByteStream) { self.stream = stream }
-
-    func timerFired(tag: UInt32) {
-        hasRung = true
-        stream.writeWaiter.wake()
     }
 }

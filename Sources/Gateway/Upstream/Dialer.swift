@@ -7,10 +7,6 @@ import GatewayTransport
 /// Attempts start 250 ms apart, IPv6 and IPv4 in turn, or as soon as the one before has failed.
 final class Dialer: TimerTarget {
     private static let stagger = Duration.milliseconds(250)
-    private enum Tag {
-        static let next: UInt32 = 0
-        static let deadline: UInt32 = 1
-    }
 
     private let loop: EventLoop
     private let host: String
@@ -20,7 +16,7 @@ final class Dialer: TimerTarget {
     private var winner: ByteStream?
     private var lastError: UpstreamError = .connectTimedOut
     private var isOver = false
-    private var waiter: Waiter?
+    private let over = LoopWait()
     private var nextTimer = TimerToken.none
 
     init(loop: EventLoop, addresses: [SocketAddress], host: String, tls: TLSClientContext?) {
@@ -45,24 +41,12 @@ final class Dialer: TimerTarget {
 
     /// - Parameter deadline: When to give up.
     func open(until deadline: MonotonicTime) async throws(UpstreamError) -> ByteStream {
-        let limit = loop.setTimer(at: deadline, for: self, tag: Tag.deadline)
-        defer {
-            loop.cancelTimer(limit)
-            loop.cancelTimer(nextTimer)
-        }
+        defer { loop.cancelTimer(nextTimer) }
         startNext()
-        // Safe: touched on the loop only; cancellation from another thread comes by submission.
-        nonisolated(unsafe) let shared = self
-        let loop = loop
-        if !isOver {
-            await withTaskCancellationHandler {
-                await suspend { waiter in
-                    unsafe shared.waiter = waiter
-                    if Task.isCancelled { unsafe shared.giveUp(.connectFailed("cancelled")) }
-                }
-            } onCancel: {
-                loop.submit { unsafe shared.giveUp(.connectFailed("cancelled")) }
-            }
+        switch await over.run(on: loop, until: deadline) {
+        case .woken: break
+        case .late: giveUp(.connectTimedOut)
+        case .cancelled: giveUp(.connectFailed("cancelled"))
         }
         guard let winner else { throw lastError }
         return winner
@@ -74,33 +58,46 @@ final class Dialer: TimerTarget {
             let address = waiting.removeFirst()
             guard start(address) else { continue }
             if !waiting.isEmpty {
-                nextTimer = loop.setTimer(at: loop.now + Self.stagger, for: self, tag: Tag.next)
+                nextTimer = loop.setTimer(at: loop.now + Self.stagger, for: self)
             }
             return
         }
         if attempts.isEmpty { finish() }
     }
 
+    /// - Returns: Whether the attempt is under way; if not, ``lastError`` says why.
     private func start(_ address: SocketAddress) -> Bool {
-        do {
+        do throws(SystemError) {
             let descriptor = try Socket.connect(to: address)
-            let cipher: TLSSession?
-            do throws(TLSError) {
-                if let tls { cipher = try tls.session(on: descriptor, host: host) } else { cipher = nil }
-            } catch {
-                WatchedDescriptor.discard(descriptor)
-                lastError = .cipher("\(error)")
-                return false
-            }
+            guard let cipher = cipher(on: descriptor) else { return false }
             let stream = ByteStream(
-                descriptor: descriptor, peer: address, loop: loop, cipher: cipher, connecting: true)
+                descriptor: descriptor, peer: address, loop: loop, cipher: cipher.session, connecting: true)
             let attempt = Attempt(stream: stream, dialer: self)
             attempts.append(attempt)
-            try stream.start(attempt)
+            do throws(SystemError) {
+                try stream.start(attempt)
+            } catch {
+                attempts.removeAll { $0 === attempt }
+                attempt.dialer = nil
+                stream.close()
+                throw error
+            }
             return true
         } catch {
             lastError = .connectFailed(error.reason)
             return false
+        }
+    }
+
+    /// The cipher of a new connection, if it is to have one; `nil` when it cannot be made, and then the descriptor is
+    /// closed.
+    private func cipher(on descriptor: CInt) -> (session: TLSSession?, Void)? {
+        do throws(TLSError) {
+            return (try tls?.session(on: descriptor, host: host), ())
+        } catch {
+            WatchedDescriptor.discard(descriptor)
+            lastError = .cipher("\(error)")
+            return nil
         }
     }
 
@@ -127,7 +124,7 @@ final class Dialer: TimerTarget {
         let losers = attempts
         attempts = []
         for loser in losers { loser.stream.close() }
-        waiter.wake()
+        over.wake()
     }
 
     private func giveUp(_ error: UpstreamError) {
@@ -137,24 +134,28 @@ final class Dialer: TimerTarget {
     }
 
     func timerFired(tag: UInt32) {
-        if tag == Tag.deadline { giveUp(.connectTimedOut) } else { startNext() }
+        startNext()
     }
 }
 
 /// One address being tried.
 private final class Attempt: ByteStreamHandler {
     let stream: ByteStream
-    private let dialer: Dialer
+    /// `nil` once nobody is interested in what becomes of it.
+    var dialer: Dialer?
 
     init(stream: ByteStream, dialer: Dialer) {
         self.stream = stream
         self.dialer = dialer
     }
 
-    func streamOpened() { dialer.opened(self) }
+    func streamOpened() { dialer?.opened(self) }
     func streamReadable() { stream.pauseInput() }
     func streamPeerFinished() {}
     func streamDrained() {}
     func streamDeadline() {}
-    func streamClosed(_ reason: StreamEnd) { dialer.failed(self, reason) }
+    func streamClosed(_ reason: StreamEnd) {
+        dialer?.failed(self, reason)
+        dialer = nil
+    }
 }

@@ -2,61 +2,87 @@ import GatewayRuntime
 
 /// One loop's memory of host names. Look-ups run on the worker pool; requests for one name share one look-up.
 final class Resolver {
+    /// Looks a name up; blocks, so it is called on a worker thread. Throws ``NameLookup/Failure``.
+    typealias Source = @Sendable (String) throws -> [SocketAddress]
+
     private enum Entry {
         case known([SocketAddress], until: MonotonicTime)
         case failed(UpstreamError, until: MonotonicTime)
-        case pending([Waiter])
+        case pending(Pending)
+    }
+
+    /// A look-up under way, and who waits for it.
+    private final class Pending {
+        var outcome: Result<[SocketAddress], UpstreamError>?
+        var waits: [LoopWait] = []
     }
 
     private let loop: EventLoop
     private let settings: UpstreamSettings
+    private let source: Source
     private var entries: [String: Entry] = [:]
 
-    init(loop: EventLoop, settings: UpstreamSettings) {
+    init(loop: EventLoop, settings: UpstreamSettings, source: @escaping Source) {
         self.loop = loop
         self.settings = settings
+        self.source = source
     }
 
     /// The addresses of `host`, in the system's order.
-    func addresses(of host: String, port: UInt16) async throws(UpstreamError) -> [SocketAddress] {
-        while true {
-            switch entries[host] {
-            case .known(let addresses, let until) where loop.now < until:
-                return addresses.map { $0.with(port: port) }
-            case .failed(let error, let until) where loop.now < until:
-                throw error
-            case .pending(var waiters):
-                await suspend { waiter in
-                    waiters.append(waiter)
-                    entries[host] = .pending(waiters)
-                }
-            default:
-                await lookUp(host)
-            }
+    ///
+    /// - Parameter deadline: When to give up. The look-up itself goes on, for whoever asks next.
+    func addresses(
+        of host: String, port: UInt16, until deadline: MonotonicTime
+    ) async throws(UpstreamError) -> [SocketAddress] {
+        switch entries[host] {
+        case .known(let addresses, let until) where loop.now < until:
+            return addresses.map { $0.with(port: port) }
+        case .failed(let error, let until) where loop.now < until:
+            throw error
+        case .pending(let pending):
+            return try await outcome(of: pending, until: deadline).map { $0.with(port: port) }
+        default:
+            return try await outcome(of: begin(host), until: deadline).map { $0.with(port: port) }
         }
     }
 
-    private func lookUp(_ host: String) async {
+    private func begin(_ host: String) -> Pending {
         makeRoom()
-        entries[host] = .pending([])
-        let outcome: Entry
-        do {
-            let addresses = try await loop.offload("name look-up") { try NameLookup.addresses(of: host, port: 0) }
-            outcome = .known(addresses, until: loop.now + max(settings.nameTTL, .milliseconds(1)))
-        } catch {
-            let until = loop.now + max(settings.nameFailureTTL, .milliseconds(1))
-            outcome = .failed(Self.explain(error, host), until: until)
-        }
-        let before = entries[host]
-        entries[host] = outcome
-        if case .pending(let waiters) = before {
-            for waiter in waiters { waiter.resume() }
-        }
+        let pending = Pending()
+        entries[host] = .pending(pending)
+        // A task of its own: whoever asked first may be cancelled, the others still want the answer.
+        loop.launch { [self] in await lookUp(host, pending) }
+        return pending
     }
 
-    private static func explain(_ error: any Error, _ host: String) -> UpstreamError {
-        guard let failure = error as? NameLookup.Failure else { return .nameLookupFailed("the worker pool is busy") }
-        return failure.isNoSuchName ? .nameNotFound(host) : .nameLookupFailed(failure.description)
+    private func lookUp(_ host: String, _ pending: Pending) async {
+        do {
+            let source = source
+            let addresses = try await loop.offload("name look-up") { try source(host) }
+            entries[host] = .known(addresses, until: loop.now + settings.nameTTL)
+            pending.outcome = .success(addresses)
+        } catch let failure as NameLookup.Failure {
+            let error: UpstreamError =
+                failure.isNoSuchName ? .nameNotFound(host) : .nameLookupFailed(failure.description)
+            entries[host] = .failed(error, until: loop.now + settings.nameFailureTTL)
+            pending.outcome = .failure(error)
+        } catch {
+            // It says nothing about the name, so nothing is remembered.
+            entries[host] = nil
+            pending.outcome = .failure(.nameLookupFailed("too many look-ups at once"))
+        }
+        for wait in pending.waits { wait.wake() }
+    }
+
+    private func outcome(
+        of pending: Pending, until deadline: MonotonicTime
+    ) async throws(UpstreamError) -> [SocketAddress] {
+        let wait = LoopWait()
+        pending.waits.append(wait)
+        let outcome = await wait.run(on: loop, until: deadline)
+        if let result = pending.outcome { return try result.get() }
+        pending.waits.removeAll { $0 === wait }
+        throw outcome == .cancelled ? .connectFailed("cancelled") : .connectTimedOut
     }
 
     /// Forgets what has expired, else anything that is not pending, once the memory is full.

@@ -15,8 +15,22 @@ package import GatewayTelemetry
     private let settings: UpstreamSettings
     private let tls: TLSClientContext
     private let metrics: UpstreamMetrics
+    private let names: Resolver.Source
 
-    package init(loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics) {
+    package convenience init(
+        loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics
+    ) {
+        self.init(loopCount: loopCount, settings: settings, tls: tls, metrics: metrics) { host in
+            try NameLookup.addresses(of: host, port: 0)
+        }
+    }
+
+    /// - Parameter names: Looks up host names, on a worker thread, in place of the system.
+    init(
+        loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics,
+        names: @escaping Resolver.Source
+    ) {
+        self.names = names
         self.loopCount = loopCount
         self.settings = settings
         self.tls = tls
@@ -56,6 +70,7 @@ package import GatewayTelemetry
                 return UpstreamResponse(head: head, bytes: bytes, body: body, url: request.url)
             } catch {
                 connection.close()
+                if Task.isCancelled { throw CancellationError() }
                 guard case UpstreamError.closedBeforeAnswer = error, connection.isReused, !connection.hasBegunAnswer,
                     request.isRepeatable, !isRetry
                 else { throw error }
@@ -67,7 +82,7 @@ package import GatewayTelemetry
 
     private func pool(of loop: EventLoop) -> UpstreamPool {
         if let pool = unsafe pools[loop.index] { return pool }
-        let pool = UpstreamPool(loop: loop, settings: settings, tls: tls, metrics: metrics)
+        let pool = UpstreamPool(loop: loop, settings: settings, tls: tls, metrics: metrics, names: names)
         unsafe pools[loop.index] = pool
         return pool
     }

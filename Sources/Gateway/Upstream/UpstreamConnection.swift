@@ -4,42 +4,57 @@ import GatewayRuntime
 import GatewayTransport
 
 /// One connection to an upstream: sends a request, reads its response, one exchange at a time.
-@safe final class UpstreamConnection {
+final class UpstreamConnection {
     let stream: ByteStream
-    let origin: UpstreamOrigin
+    /// The pool's record of everything about this origin; the connection is counted there until it closes.
+    let origin: PooledOrigin
     private weak var pool: UpstreamPool?
-    private let limits: HeadLimits
 
+    /// In the pool: whatever arrives now is nobody's answer.
+    var isIdle = false
     /// How many exchanges it has begun.
-    private(set) var exchanges = 0
+    private var exchanges = 0
+    /// Bytes of an answer arrived, so the upstream has seen the request.
     private(set) var hasBegunAnswer = false
 
     private var parser: ResponseParser
-    private var window = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-    private var leftover: [UInt8] = []
-    private var inputWaiter: Waiter?
-    private var outputWaiter: Waiter?
-    private var ended = false
-    private var timedOut = false
+    /// What has arrived and is not used yet, after the first `used` bytes. Filled only while somebody waits for it, so
+    /// never larger than a head and the loop's receive buffer.
+    private var buffer: [UInt8] = []
+    private var used = 0
+    private var inputWait: LoopWait?
+    private var ending: Ending?
+
     private var pump: Task<Void, Never>?
     private var pumpError: (any Error)?
+    /// The pump waits for its source, so it is not the upstream that is late.
+    private var pumpIsReading = false
+    private var outputWaiter: Waiter?
+    /// When a part of the request was last handed to the stream or taken by the kernel.
+    private var lastSending = MonotonicTime.distantFuture
+
+    private enum Ending {
+        /// The upstream finished sending in order: only this ends a body that lasts until the connection ends.
+        case inOrder
+        case broken
+    }
 
     /// Unsent request bytes above which a streamed body waits.
     private static let sendLimit = 256 << 10
     /// Most interim responses before a real one.
     private static let interimLimit = 8
 
-    init(stream: ByteStream, origin: UpstreamOrigin, pool: UpstreamPool, limits: HeadLimits) {
+    /// - Returns: `nil` when the stream is closed already.
+    init?(stream: ByteStream, origin: PooledOrigin, pool: UpstreamPool, limits: HeadLimits) {
         self.stream = stream
         self.origin = origin
         self.pool = pool
-        self.limits = limits
         parser = ResponseParser(limits: limits)
-        stream.adopt(self)
+        guard stream.adopt(self) else { return nil }
     }
 
     var isReused: Bool { exchanges > 1 }
-    var isUsable: Bool { stream.isOpen && !ended }
+    var isUsable: Bool { stream.isOpen && ending == nil }
 
     // MARK: Exchange
 
@@ -49,36 +64,28 @@ import GatewayTransport
     ) async throws -> (head: ResponseHead, bytes: [UInt8]) {
         exchanges += 1
         hasBegunAnswer = false
-        timedOut = false
-        // Safe: touched on the loop only; cancellation from another thread comes by submission.
-        nonisolated(unsafe) let shared = self
-        let loop = stream.loop
-        return try await withTaskCancellationHandler {
-            try send(request, timeouts)
-            return try await readHead(of: request, timeouts)
-        } onCancel: {
-            if loop.isCurrent { unsafe shared.close() } else { loop.submit { unsafe shared.close() } }
-        }
+        guard isUsable, !hasBuffered else { throw UpstreamError.closedBeforeAnswer }
+        try send(request)
+        return try await readHead(of: request, within: timeouts.firstByte)
     }
 
-    private func send(_ request: UpstreamRequest, _ timeouts: UpstreamTimeouts) throws {
+    private func send(_ request: UpstreamRequest) throws {
         var failure: RequestWriteError?
         stream.write { output in
             let before = output.count
             do throws(RequestWriteError) {
                 try Self.appendHead(of: request, to: &output)
-                if case .bytes(let bytes) = request.body { output.append(bytes) }
             } catch {
                 output.truncate(to: before)
                 failure = error
             }
         }
         if let failure { throw UpstreamError.unsendable(failure.message) }
+        if case .bytes(let bytes) = request.body { unsafe bytes.withUnsafeBytes { unsafe stream.write($0) } }
         stream.flush()
-        stream.deadline = stream.loop.now + timeouts.firstByte
+        lastSending = stream.loop.now
         guard case .stream(let length, let next) = request.body else { return }
-        pumpError = nil
-        pump = stream.loop.launch { [self] in await pumpBody(length: length, timeouts, next) }
+        pump = stream.loop.launch { await self.pumpBody(length: length, next) }
     }
 
     private static func appendHead(
@@ -90,21 +97,21 @@ import GatewayTransport
             body: request.outgoingBody)
     }
 
-    private func pumpBody(
-        length: UInt64?, _ timeouts: UpstreamTimeouts, _ next: () async throws -> [UInt8]?
-    ) async {
+    private func pumpBody(length: UInt64?, _ next: () async throws -> [UInt8]?) async {
         var left = length ?? .max
         do {
-            while let chunk = try await next() {
+            while let chunk = try await read(next) {
                 guard stream.isOpen else { return }
                 guard UInt64(chunk.count) <= left else { throw UpstreamError.unsendable("the body is too long") }
-                left -= length == nil ? 0 : UInt64(chunk.count)
+                if length != nil { left -= UInt64(chunk.count) }
                 stream.write { length == nil ? $0.appendChunk(chunk.span) : $0.append(chunk) }
-                stream.deadline = stream.loop.now + timeouts.firstByte
+                lastSending = stream.loop.now
                 if stream.unsent > Self.sendLimit { await drained() }
             }
+            guard stream.isOpen else { return }
             guard length == nil || left == 0 else { throw UpstreamError.unsendable("the body is too short") }
             if length == nil { stream.write { $0.appendLastChunk() } }
+            lastSending = stream.loop.now
             pump = nil
         } catch {
             // The upstream must not take half a body for a whole one.
@@ -113,108 +120,137 @@ import GatewayTransport
         }
     }
 
+    private func read(_ next: () async throws -> [UInt8]?) async throws -> [UInt8]? {
+        pumpIsReading = true
+        defer { pumpIsReading = false }
+        return try await next()
+    }
+
     private func drained() async {
-        stream.flush()
         while stream.isOpen, stream.unsent > Self.sendLimit { await suspend { outputWaiter = $0 } }
     }
 
     private func readHead(
-        of request: UpstreamRequest, _ timeouts: UpstreamTimeouts
+        of request: UpstreamRequest, within patience: Duration
     ) async throws -> (head: ResponseHead, bytes: [UInt8]) {
         var head = ResponseHead()
         for _ in 0..<Self.interimLimit {
             parser.reset()
-            while true {
-                if let bytes = try parse(&head, request.method) {
-                    if head.isInterim { break }
-                    guard head.status != .switchingProtocols else {
-                        throw UpstreamError.malformed("it switches protocols, which was not asked for")
-                    }
-                    return (head, bytes)
-                }
-                try await arrival(.firstByteTimedOut, .closedBeforeAnswer)
+            while try !parse(&head, request.method) { try await headArrival(within: patience) }
+            let bytes = Array(buffer[..<head.length])
+            if head.isInterim {
+                buffer.removeFirst(head.length)
+                continue
             }
+            guard head.status != .switchingProtocols else {
+                throw UpstreamError.malformed("it switches protocols, which was not asked for")
+            }
+            use(head.length)
+            return (head, bytes)
         }
         throw UpstreamError.malformed("too many interim responses")
     }
 
-    /// Parses a head out of what has arrived; its bytes, or `nil` when more must come.
-    private func parse(_ head: inout ResponseHead, _ method: Method) throws -> [UInt8]? {
+    private func parse(_ head: inout ResponseHead, _ method: Method) throws -> Bool {
+        let bytes = buffer
         do throws(ResponseError) {
-            if leftover.isEmpty {
-                guard unsafe !window.isEmpty else { return nil }
-                guard try unsafe parser.parse(window, answering: method, into: &head) else { return nil }
-                let bytes = unsafe Array(window[..<head.length])
-                unsafe window = UnsafeRawBufferPointer(rebasing: window[head.length...])
-                return bytes
-            }
-            let isWhole = try parseLeftover(&head, method)
-            guard isWhole else { return nil }
-            let bytes = Array(leftover[..<head.length])
-            leftover.removeFirst(head.length)
-            return bytes
+            return try parser.parse(bytes.span, answering: method, into: &head)
         } catch {
             throw UpstreamError.malformed(error.message)
         }
     }
 
-    private func parseLeftover(_ head: inout ResponseHead, _ method: Method) throws(ResponseError) -> Bool {
-        let bytes = leftover
-        return try parser.parse(bytes.span, answering: method, into: &head)
+    /// Waits for more of the head. Time runs from the end of the request; while that is under way, from its last
+    /// progress.
+    private func headArrival(within patience: Duration) async throws {
+        while true {
+            if let pumpError { throw pumpError }
+            guard ending == nil else { throw UpstreamError.closedBeforeAnswer }
+            let sentBefore = stream.sent
+            let from = pumpIsReading ? stream.loop.now : lastSending
+            switch await arrival(until: from + patience) {
+            case .woken: return
+            case .cancelled: throw CancellationError()
+            case .late:
+                if stream.sent > sentBefore { lastSending = max(lastSending, stream.loop.now) }
+                guard pumpIsReading || stream.loop.now < lastSending + patience else {
+                    throw UpstreamError.firstByteTimedOut
+                }
+            }
+        }
     }
 
     // MARK: Input
 
-    /// The next bytes that arrived, at most `limit`; `nil` at the end of the stream.
+    /// The next bytes that arrived, at most `limit`; `nil` at the end of the stream, if it came in order.
+    ///
+    /// - Parameter idle: How long to wait for them. A reader that is slow itself costs the upstream nothing.
     func take(limit: Int, idle: Duration) async throws -> [UInt8]? {
         while true {
             if let bytes = takeBuffered(limit: limit) { return bytes }
-            if ended { return nil }
-            stream.deadline = stream.loop.now + idle
-            try await arrival(.idleTimedOut, nil)
+            if let pumpError { throw pumpError }
+            switch ending {
+            case .inOrder: return nil
+            case .broken: throw UpstreamError.bodyIncomplete
+            case nil: break
+            }
+            switch await arrival(until: stream.loop.now + idle) {
+            case .woken: continue
+            case .late: throw UpstreamError.idleTimedOut
+            case .cancelled: throw CancellationError()
+            }
         }
     }
 
     /// Bytes that have arrived already, at most `limit`.
     func takeBuffered(limit: Int) -> [UInt8]? {
-        if !leftover.isEmpty {
-            guard leftover.count > limit else {
-                defer { leftover = [] }
-                return leftover
-            }
-            defer { leftover.removeFirst(limit) }
-            return Array(leftover[..<limit])
+        guard hasBuffered else { return nil }
+        let count = min(limit, buffer.count - used)
+        if used == 0, count == buffer.count {
+            defer { buffer = [] }
+            return buffer
         }
-        guard unsafe !window.isEmpty else { return nil }
-        let count = unsafe min(limit, window.count)
-        let bytes = unsafe Array(window[..<count])
-        unsafe window = UnsafeRawBufferPointer(rebasing: window[count...])
+        let bytes = Array(buffer[used..<used + count])
+        use(count)
         return bytes
     }
 
-    /// Gives back what was taken too much: the beginning of nothing, or of trailing garbage.
-    func putBack(_ bytes: ArraySlice<UInt8>) { leftover.insert(contentsOf: bytes, at: 0) }
+    private func use(_ count: Int) {
+        used += count
+        guard used == buffer.count else { return }
+        buffer = []
+        used = 0
+    }
 
-    var hasBuffered: Bool { unsafe !leftover.isEmpty || !window.isEmpty }
+    /// Gives back what was taken too much: what follows a body is nobody's answer, and spoils the connection.
+    func putBack(_ bytes: ArraySlice<UInt8>) {
+        buffer = Array(bytes) + buffer[used...]
+        used = 0
+    }
 
-    private func arrival(_ late: UpstreamError, _ early: UpstreamError?) async throws {
-        if let pumpError { throw pumpError }
-        if ended {
-            if let early { throw timedOut ? late : early }
-            return
-        }
+    private var hasBuffered: Bool { used < buffer.count }
+
+    /// Suspends until something arrived or the connection ended.
+    private func arrival(until deadline: MonotonicTime) async -> LoopWait.Outcome {
         stream.resumeInput()
-        await suspend { inputWaiter = $0 }
-        if Task.isCancelled { throw CancellationError() }
-        if timedOut { throw late }
+        let wait = LoopWait()
+        inputWait = wait
+        defer { if inputWait === wait { inputWait = nil } }
+        return await wait.run(on: stream.loop, until: deadline)
+    }
+
+    private func wakeReader() {
+        inputWait?.wake()
+        inputWait = nil
     }
 
     // MARK: End
 
     /// The response was read to its end: keeps the connection for the next request, or closes it.
     func finish(reusable: Bool) {
-        guard reusable, pump == nil, isUsable, !hasBuffered, let pool else { return close() }
-        stream.deadline = .distantFuture
+        stream.flush()
+        // Whoever answers before the request is over may not have read it: what follows would be taken for its rest.
+        guard reusable, pump == nil, stream.unsent == 0, isUsable, !hasBuffered, let pool else { return close() }
         pool.takeBack(self)
     }
 
@@ -228,50 +264,42 @@ extension UpstreamConnection: ByteStreamHandler {
     func streamOpened() {}
 
     func streamReadable() {
-        guard inputWaiter != nil else {
-            // Idle in the pool, or its reader is busy. Idle, anything that arrives ends it.
-            if let pool, pool.isIdle(self) { return close() }
-            return stream.pauseInput()
+        if isIdle {
+            // A session ticket is read and is no news; bytes nobody asked for, or the end, end it.
+            if case .wouldBlock = stream.receive() { return }
+            return close()
         }
-        switch stream.receive(after: leftover) {
-        case .bytes(let total, _):
+        guard inputWait != nil else { return stream.pauseInput() }
+        switch stream.receive() {
+        case .bytes(let count, _):
             hasBegunAnswer = true
-            leftover.removeAll(keepingCapacity: false)
-            unsafe window = UnsafeRawBufferPointer(rebasing: stream.loop.receiveBuffer[..<total])
-            inputWaiter.wake()
-            stream.loop.runReadyJobs()
-            settle()
+            unsafe buffer.append(contentsOf: stream.loop.receiveBuffer[..<count])
+            wakeReader()
         case .wouldBlock: return
         case .end:
-            ended = true
+            ending = .inOrder
             stream.pauseInput()
-            inputWaiter.wake()
+            wakeReader()
         case .failed: stream.close()
         }
     }
 
-    private func settle() {
-        guard unsafe !window.isEmpty else { return }
-        unsafe leftover.append(contentsOf: window)
-        unsafe window = UnsafeRawBufferPointer(start: nil, count: 0)
-    }
-
     func streamPeerFinished() {
-        if let pool, pool.isIdle(self) { close() }
+        if isIdle { close() }
     }
 
-    func streamDrained() { outputWaiter.wake() }
-
-    func streamDeadline() {
-        timedOut = true
-        stream.close()
+    func streamDrained() {
+        lastSending = stream.loop.now
+        outputWaiter.wake()
     }
+
+    func streamDeadline() {}
 
     func streamClosed(_ reason: StreamEnd) {
-        ended = true
+        if ending == nil { ending = .broken }
         pump?.cancel()
         pool?.forget(self)
-        inputWaiter.wake()
+        wakeReader()
         outputWaiter.wake()
     }
 }

@@ -13,6 +13,37 @@ struct UpstreamOrigin: Hashable {
     let destination: DestinationKind
 }
 
+/// Everything about one origin: its idle connections, newest last, and those who wait for one.
+///
+/// While anybody waits, nothing is idle and no connection may be added: whatever becomes free is handed to the first in
+/// the queue at once, so nobody overtakes.
+final class PooledOrigin {
+    let key: UpstreamOrigin
+    var idle: [(connection: UpstreamConnection, since: MonotonicTime)] = []
+    /// Connections open or being opened.
+    var open = 0
+    var queue: [Turn] = []
+
+    init(_ key: UpstreamOrigin) { self.key = key }
+
+    var isUnused: Bool { open == 0 && queue.isEmpty }
+
+    /// Somebody's place in the queue. Called with a connection, or with leave to open one.
+    final class Turn {
+        let wait = LoopWait()
+        var connection: UpstreamConnection?
+    }
+
+    /// Takes the first out of the queue who still waits.
+    func nextTurn() -> Turn? {
+        while !queue.isEmpty {
+            let turn = queue.removeFirst()
+            if !turn.wait.isOver { return turn }
+        }
+        return nil
+    }
+}
+
 /// One loop's connections to upstreams.
 final class UpstreamPool: TimerTarget {
     let loop: EventLoop
@@ -20,88 +51,130 @@ final class UpstreamPool: TimerTarget {
     private let tls: TLSClientContext
     private let metrics: UpstreamMetrics
     private let resolver: Resolver
-    private var origins: [UpstreamOrigin: Origin] = [:]
+    private var origins: [UpstreamOrigin: PooledOrigin] = [:]
+    /// Idle connections of all origins; no more than one origin may have in all.
+    private var idleCount = 0
     private var sweep = TimerToken.none
 
-    /// The idle connections, newest last, and everything else about one origin.
-    private final class Origin {
-        var idle: [(connection: UpstreamConnection, since: MonotonicTime)] = []
-        var open = 0
-        var waiters: [Waiter] = []
-
-        var isUnused: Bool { open == 0 && waiters.isEmpty }
-    }
-
-    init(loop: EventLoop, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics) {
+    init(
+        loop: EventLoop, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics,
+        names: @escaping Resolver.Source
+    ) {
         self.loop = loop
         self.settings = settings
         self.tls = tls
         self.metrics = metrics
-        resolver = Resolver(loop: loop, settings: settings)
+        resolver = Resolver(loop: loop, settings: settings, source: names)
     }
 
-    /// A connection to `origin`: the most recently used idle one, or a new one.
+    /// A connection to `key`: the most recently used idle one, or a new one.
     ///
     /// - Parameter fresh: Never an idle one: the last turned out to be dead.
     func connection(
-        to origin: UpstreamOrigin, address: IPAddress?, fresh: Bool, timeouts: UpstreamTimeouts
+        to key: UpstreamOrigin, address: IPAddress?, fresh: Bool, timeouts: UpstreamTimeouts
     ) async throws -> UpstreamConnection {
         let deadline = loop.now + timeouts.connect
-        let entry = entry(of: origin)
+        let origin = origin(key)
+        if let connection = fresh ? nil : takeIdle(origin) { return connection }
+        if fresh, origin.open >= settings.maxConnections { origin.idle.first?.connection.close() }
+        if origin.open < settings.maxConnections {
+            count(origin)
+        } else if let connection = try await queue(for: origin, until: deadline) {
+            return connection
+        }
+        return try await open(origin, address, until: deadline)
+    }
+
+    private func origin(_ key: UpstreamOrigin) -> PooledOrigin {
+        if let known = origins[key] { return known }
+        let fresh = PooledOrigin(key)
+        origins[key] = fresh
+        return fresh
+    }
+
+    private func takeIdle(_ origin: PooledOrigin) -> UpstreamConnection? {
+        while let (connection, _) = origin.idle.popLast() {
+            idleCount -= 1
+            connection.isIdle = false
+            // Its end, or bytes that would be taken for the next answer, may have arrived in this very turn.
+            guard connection.isUsable, connection.stream.isQuiet else {
+                connection.close()
+                continue
+            }
+            metrics.reused.increment()
+            return connection
+        }
+        return nil
+    }
+
+    /// Waits for a connection, or for leave to open one, which is `nil`.
+    private func queue(
+        for origin: PooledOrigin, until deadline: MonotonicTime
+    ) async throws -> UpstreamConnection? {
         while true {
-            if !fresh, let connection = takeIdle(entry) {
+            guard origin.queue.count < settings.maxWaiting else { throw UpstreamError.tooManyWaiting }
+            let turn = PooledOrigin.Turn()
+            origin.queue.append(turn)
+            let outcome = await turn.wait.run(on: loop, until: deadline)
+            origin.queue.removeAll { $0 === turn }
+            guard outcome == .woken, !Task.isCancelled else {
+                if outcome == .woken { passOn(turn, origin) }
+                throw Task.isCancelled ? CancellationError() : UpstreamError.tooManyWaiting
+            }
+            guard let connection = turn.connection else { return nil }
+            if connection.isUsable {
                 metrics.reused.increment()
                 return connection
             }
-            if entry.open < settings.maxConnections { break }
-            try await waitForRoom(entry, until: deadline)
+            // It died on the way here. Its place is free, unless somebody else was given it.
+            connection.close()
+            if origin.open < settings.maxConnections {
+                count(origin)
+                return nil
+            }
         }
-        entry.open += 1
+    }
+
+    private func passOn(_ turn: PooledOrigin.Turn, _ origin: PooledOrigin) {
+        if let connection = turn.connection { takeBack(connection) } else { release(origin) }
+    }
+
+    private func count(_ origin: PooledOrigin) {
+        origin.open += 1
+        // Its last connection may just have closed, and then it was forgotten.
+        if origins[origin.key] == nil { origins[origin.key] = origin }
+    }
+
+    /// Opens a connection that is counted already.
+    private func open(
+        _ origin: PooledOrigin, _ literal: IPAddress?, until deadline: MonotonicTime
+    ) async throws -> UpstreamConnection {
         do {
-            let connection = try await dial(origin, address, until: deadline)
+            let stream = try await dial(origin.key, literal, until: deadline)
+            let connection = UpstreamConnection(stream: stream, origin: origin, pool: self, limits: HeadLimits())
+            guard let connection else { throw UpstreamError.connectFailed("the connection closed at once") }
             metrics.opened.increment()
             return connection
         } catch {
-            release(entry, origin)
+            release(origin)
+            if Task.isCancelled { throw CancellationError() }
             metrics.failed.increment()
             throw error
         }
     }
 
-    private func entry(of origin: UpstreamOrigin) -> Origin {
-        if let known = origins[origin] { return known }
-        let fresh = Origin()
-        origins[origin] = fresh
-        return fresh
-    }
-
-    private func takeIdle(_ entry: Origin) -> UpstreamConnection? {
-        while let (connection, _) = entry.idle.popLast() {
-            if connection.isUsable { return connection }
-        }
-        return nil
-    }
-
-    private func waitForRoom(_ entry: Origin, until deadline: MonotonicTime) async throws {
-        guard entry.waiters.count < settings.maxWaiting, loop.now < deadline else { throw UpstreamError.tooManyWaiting }
-        await suspend { entry.waiters.append($0) }
-        try Task.checkCancellation()
-    }
-
     private func dial(
-        _ origin: UpstreamOrigin, _ literal: IPAddress?, until deadline: MonotonicTime
-    ) async throws -> UpstreamConnection {
+        _ key: UpstreamOrigin, _ literal: IPAddress?, until deadline: MonotonicTime
+    ) async throws -> ByteStream {
         let addresses: [SocketAddress]
-        if let literal, let address = SocketAddress(bytes: literal.networkBytes, port: origin.port) {
+        if let literal, let address = SocketAddress(bytes: literal.networkBytes, port: key.port) {
             addresses = [address]
         } else {
-            addresses = try await resolver.addresses(of: origin.host, port: origin.port)
+            addresses = try await resolver.addresses(of: key.host, port: key.port, until: deadline)
         }
-        let allowed = try permitted(addresses, for: origin.destination)
-        let dialer = Dialer(
-            loop: loop, addresses: allowed, host: origin.host, tls: origin.scheme == .https ? tls : nil)
-        let stream = try await dialer.open(until: deadline)
-        return UpstreamConnection(stream: stream, origin: origin, pool: self, limits: HeadLimits())
+        let allowed = try permitted(addresses, for: key.destination)
+        let dialer = Dialer(loop: loop, addresses: allowed, host: key.host, tls: key.scheme == .https ? tls : nil)
+        return try await dialer.open(until: deadline)
     }
 
     /// The addresses that may be connected to: exactly these are dialled, so a second look-up cannot change them.
@@ -128,50 +201,52 @@ final class UpstreamPool: TimerTarget {
 
     // MARK: Returning
 
-    func isIdle(_ connection: UpstreamConnection) -> Bool {
-        origins[connection.origin]?.idle.contains { $0.connection === connection } ?? false
-    }
-
-    /// Keeps a connection whose exchange is over.
+    /// Hands a connection whose exchange is over to the first who waits, or keeps it.
     func takeBack(_ connection: UpstreamConnection) {
-        guard let entry = origins[connection.origin], settings.keepAlive > .zero,
-            entry.idle.count < settings.idleConnections
-        else { return connection.close() }
-        entry.idle.append((connection, loop.now))
+        let origin = connection.origin
+        guard connection.isUsable, settings.keepAlive > .zero else { return connection.close() }
+        if let turn = origin.nextTurn() {
+            turn.connection = connection
+            return turn.wait.wake()
+        }
+        guard origin.idle.count < settings.idleConnections, idleCount < settings.maxConnections else {
+            return connection.close()
+        }
+        origin.idle.append((connection, loop.now))
+        idleCount += 1
+        connection.isIdle = true
         connection.stream.resumeInput()
         if !sweep.isSet { sweep = loop.setTimer(at: loop.now + settings.keepAlive, for: self) }
-        wakeOne(entry)
     }
 
     /// A connection has closed.
     func forget(_ connection: UpstreamConnection) {
-        guard let entry = origins[connection.origin] else { return }
-        entry.idle.removeAll { $0.connection === connection }
-        release(entry, connection.origin)
+        let origin = connection.origin
+        if connection.isIdle {
+            connection.isIdle = false
+            origin.idle.removeAll { $0.connection === connection }
+            idleCount -= 1
+        }
+        release(origin)
     }
 
-    private func release(_ entry: Origin, _ origin: UpstreamOrigin) {
-        entry.open -= 1
-        wakeOne(entry)
-        if entry.isUnused { origins[origin] = nil }
-    }
-
-    private func wakeOne(_ entry: Origin) {
-        guard !entry.waiters.isEmpty else { return }
-        entry.waiters.removeFirst().resume()
+    /// One connection less: the first who waits may open another.
+    private func release(_ origin: PooledOrigin) {
+        if let turn = origin.nextTurn() { return turn.wait.wake() }
+        origin.open -= 1
+        if origin.isUnused, origins[origin.key] === origin { origins[origin.key] = nil }
     }
 
     /// Closes what has been idle for too long.
     func timerFired(tag: UInt32) {
         sweep = .none
         var expired: [UpstreamConnection] = []
-        var anyIdle = false
-        for entry in origins.values {
-            for (connection, since) in entry.idle {
-                if since + settings.keepAlive <= loop.now { expired.append(connection) } else { anyIdle = true }
+        for origin in origins.values {
+            for (connection, since) in origin.idle where since + settings.keepAlive <= loop.now {
+                expired.append(connection)
             }
         }
         for connection in expired { connection.close() }
-        if anyIdle { sweep = loop.setTimer(at: loop.now + .seconds(1), for: self) }
+        if idleCount > 0 { sweep = loop.setTimer(at: loop.now + .seconds(1), for: self) }
     }
 }

@@ -51,18 +51,24 @@ package final class UpstreamBody {
     /// Bytes that will come, if known.
     package let length: UInt64?
 
+    /// What is still to come.
     private enum Rest {
-        case none
         case length(UInt64)
         case chunked(ChunkedDecoder)
         case untilClose
+
+        /// How much to take at once: never more than belongs to the body, if that is known.
+        func limit(_ most: Int) -> Int {
+            if case .length(let left) = self { Int(min(left, UInt64(most))) } else { most }
+        }
     }
 
     private let connection: UpstreamConnection
     private let idle: Duration
     private let keepAlive: Bool
-    private var rest: Rest
-    private var queued: [UInt8]?
+    /// `nil` when there is nothing to read any more.
+    private var rest: Rest?
+    private var failure: (any Error)?
 
     /// Most bytes handed over at once.
     private static let chunkLimit = 128 << 10
@@ -72,45 +78,64 @@ package final class UpstreamBody {
         self.idle = idle
         self.keepAlive = keepAlive
         switch framing {
-        case .none, .tunnel: (rest, length) = (.none, 0)
-        case .length(let count): (rest, length) = (count == 0 ? .none : .length(count), count)
+        case .none, .tunnel: (rest, length) = (nil, 0)
+        case .length(let count): (rest, length) = (count == 0 ? nil : .length(count), count)
         case .chunked: (rest, length) = (.chunked(ChunkedDecoder()), nil)
         case .untilClose: (rest, length) = (.untilClose, nil)
         }
-        if case .none = rest { connection.finish(reusable: keepAlive && framing != .tunnel) }
+        if rest == nil { connection.finish(reusable: keepAlive && framing != .tunnel) }
+    }
+
+    deinit {
+        guard rest != nil else { return }
+        // Dropped half read: a connection that nobody reads must not stay open.
+        nonisolated(unsafe) let connection = connection
+        let loop = unsafe connection.stream.loop
+        if loop.isCurrent { unsafe connection.close() } else { loop.submit { unsafe connection.close() } }
     }
 
     /// The next bytes as they arrive; `nil` at the end.
     ///
     /// - Throws: ``UpstreamError/bodyIncomplete`` when the connection ends within the body; never a short body that looks
-    ///   whole. ``UpstreamError/idleTimedOut`` when nothing arrives for too long.
+    ///   whole. ``UpstreamError/idleTimedOut`` when nothing arrives for too long. `CancellationError`. The connection is
+    ///   closed then.
     package func next() async throws -> [UInt8]? {
-        while true {
-            switch rest {
-            case .none: return nil
-            case .length(let left):
-                let wanted = Int(min(left, UInt64(Self.chunkLimit)))
-                guard let bytes = try await connection.take(limit: wanted, idle: idle) else {
-                    throw incomplete()
-                }
-                let after = left - UInt64(bytes.count)
-                if after == 0 { finish() } else { rest = .length(after) }
-                return bytes
-            case .untilClose:
-                guard let bytes = try await connection.take(limit: Self.chunkLimit, idle: idle) else {
-                    rest = .none
-                    connection.close()
-                    return nil
-                }
-                return bytes
-            case .chunked(let decoder):
-                guard let bytes = try await connection.take(limit: Self.chunkLimit, idle: idle) else {
-                    throw incomplete()
-                }
-                let data = try dechunk(bytes, decoder)
-                if !data.isEmpty { return data }
-            }
+        if let failure { throw failure }
+        do {
+            return try await read()
+        } catch {
+            fail(error)
+            throw error
         }
+    }
+
+    private func read() async throws -> [UInt8]? {
+        while let rest {
+            guard let bytes = try await connection.take(limit: rest.limit(Self.chunkLimit), idle: idle) else {
+                guard case .untilClose = rest else { throw UpstreamError.bodyIncomplete }
+                finish()
+                return nil
+            }
+            let data = try consume(bytes, rest)
+            if !data.isEmpty { return data }
+        }
+        return nil
+    }
+
+    private func consume(_ bytes: [UInt8], _ rest: Rest) throws -> [UInt8] {
+        switch rest {
+        case .length(let left):
+            if left == UInt64(bytes.count) { finish() } else { self.rest = .length(left - UInt64(bytes.count)) }
+            return bytes
+        case .untilClose: return bytes
+        case .chunked(let decoder): return try dechunk(bytes, decoder)
+        }
+    }
+
+    private func fail(_ error: any Error) {
+        rest = nil
+        failure = error
+        connection.close()
     }
 
     private func dechunk(_ bytes: [UInt8], _ decoder: ChunkedDecoder) throws -> [UInt8] {
@@ -131,20 +156,12 @@ package final class UpstreamBody {
                 }
             }
         } catch {
-            rest = .none
-            connection.close()
             throw UpstreamError.malformed(error.message)
         }
     }
 
-    private func incomplete() -> UpstreamError {
-        rest = .none
-        connection.close()
-        return .bodyIncomplete
-    }
-
     private func finish() {
-        rest = .none
+        rest = nil
         connection.finish(reusable: keepAlive)
     }
 
@@ -169,8 +186,8 @@ package final class UpstreamBody {
 
     /// Gives up what is left, and the connection with it unless nothing is.
     package func discard() {
-        if case .none = rest { return }
-        rest = .none
+        guard rest != nil else { return }
+        rest = nil
         connection.close()
     }
 
@@ -187,31 +204,62 @@ package final class UpstreamBody {
 
     /// Moves the rest of the body into `sink` without copying it through the process.
     ///
-    /// - Parameter sink: A plain stream without unsent output.
+    /// - Parameters:
+    ///   - sink: A plain stream on the same loop.
+    ///   - writeTimeout: How long the sink may take nothing.
     /// - Returns: Bytes moved.
+    /// - Throws: As ``next()``; `CancellationError` also when the sink's peer left or took nothing for too long.
     package func splice(into sink: ByteStream, writeTimeout: Duration) async throws -> Int {
         guard case .length(let total) = rest else { return 0 }
-        var left = total
-        while let bytes = connection.takeBuffered(limit: Int(clamping: left)) {
-            left -= UInt64(bytes.count)
-            sink.write { $0.append(bytes) }
-        }
-        try await sink.drainCompletely(patience: writeTimeout)
-        connection.stream.deadline = .distantFuture
-        do throws(RelayError) {
-            let relay = try SpliceRelay(from: connection.stream, to: sink, patience: max(idle, writeTimeout))
-            try await relay.run(left)
-        } catch {
-            rest = .none
-            connection.close()
-            switch error {
-            case .sourceEnded: throw UpstreamError.bodyIncomplete
-            case .sinkClosed: throw CancellationError()
-            case .stalled: throw UpstreamError.idleTimedOut
-            case .system(let error): throw UpstreamError.connectFailed(error.reason)
+        do {
+            var left = total
+            while let bytes = connection.takeBuffered(limit: Int(clamping: left)) {
+                left -= UInt64(bytes.count)
+                unsafe bytes.withUnsafeBytes { unsafe sink.write($0) }
             }
+            try await sink.drainCompletely(patience: writeTimeout)
+            try await relay(left, into: sink, writeTimeout)
+        } catch {
+            let reason = Self.reason(error)
+            fail(reason)
+            throw reason
         }
         finish()
         return Int(clamping: total)
+    }
+
+    private func relay(_ count: UInt64, into sink: ByteStream, _ writeTimeout: Duration) async throws {
+        guard count > 0 else { return }
+        let relay: SpliceRelay
+        do throws(RelayError) {
+            relay = try SpliceRelay(from: connection.stream, to: sink, patience: max(idle, writeTimeout))
+        } catch {
+            // No pipe to be had: descriptors may be short. Copying needs none.
+            return try await copy(count, into: sink, writeTimeout)
+        }
+        try await relay.run(count)
+    }
+
+    private func copy(_ count: UInt64, into sink: ByteStream, _ writeTimeout: Duration) async throws {
+        var left = count
+        while left > 0 {
+            let limit = Int(min(left, UInt64(Self.chunkLimit)))
+            guard let bytes = try await connection.take(limit: limit, idle: idle) else {
+                throw UpstreamError.bodyIncomplete
+            }
+            left -= UInt64(bytes.count)
+            unsafe bytes.withUnsafeBytes { unsafe sink.write($0) }
+            try await sink.drainCompletely(patience: writeTimeout)
+        }
+    }
+
+    private static func reason(_ error: any Error) -> any Error {
+        switch error as? RelayError {
+        case .sourceEnded: UpstreamError.bodyIncomplete
+        case .stalled: UpstreamError.idleTimedOut
+        case .sinkClosed, .cancelled: CancellationError()
+        case .system(let error): UpstreamError.connectFailed(error.reason)
+        case nil: error
+        }
     }
 }

@@ -1,6 +1,3 @@
-// until PluginKit re-exports it
-import GatewayBytes
-import GatewayHTTP
 import PluginKit
 
 /// Reads the EXT-X-DEFINE tags of one playlist in order, and puts values in the place of `{$name}`.

@@ -1,0 +1,82 @@
+import GatewayRuntime
+import GatewayTLS
+
+extension ByteStream {
+    /// How long, and for how many bytes, a closed stream still reads what the peer had on its way.
+    ///
+    /// Closing a socket with unread input resets it, and a reset destroys the last response on its way to the peer.
+    private static var lingerTime: Duration { .seconds(2) }
+    private static var lingerBytes: Int { 1 << 20 }
+
+    /// Sends what is left, tells the peer that it is all, waits briefly for the peer's end, closes.
+    ///
+    /// - Parameter patience: How long the peer may take none of what is left before the connection is reset.
+    package func finish(patience: Duration = .seconds(30)) {
+        guard state == .open || state == .securing || state == .connecting else { return }
+        guard state == .open else { return end(.local) }
+        flush()
+        guard outputFailure == nil else { return }
+        wantsInput = false
+        guard unsent > 0 else { return beginLinger() }
+        state = .finishing
+        finishPatience = patience
+        sentAtCheck = sent
+        deadline = loop.now + patience
+        refreshInterest()
+    }
+
+    /// The peer must go on taking what is left.
+    func checkFinishing() {
+        guard sent > sentAtCheck else { return abort() }
+        sentAtCheck = sent
+        deadline = loop.now + finishPatience
+    }
+
+    func beginLinger() {
+        // One attempt: a peer whose window is full will not miss the notice.
+        _ = cipher?.shutdown()
+        Socket.finishSending(descriptor.number)
+        guard inputEnd == nil else { return end(.local) }
+        state = .lingering
+        crossed = .none
+        deadline = loop.now + Self.lingerTime
+        refreshInterest()
+    }
+
+    func drainInput() {
+        loop.willReceive()
+        switch unsafe Socket.receive(descriptor.number, into: loop.receiveBuffer) {
+        case .bytes(let count):
+            lingeredBytes += count
+            if lingeredBytes > Self.lingerBytes { end(.local) }
+        case .wouldBlock: return
+        case .end, .failed: end(.local)
+        }
+    }
+
+    /// Closes at once; unsent output is dropped.
+    package func close() { end(.local) }
+
+    /// Resets the connection: the peer learns that what it got is not whole.
+    package func abort() {
+        guard state != .closed else { return }
+        Socket.resetOnClose(descriptor.number)
+        end(.local)
+    }
+
+    func end(_ reason: StreamEnd) {
+        guard state != .closed else { return }
+        state = .closed
+        cancelDeadline()
+        // What stands there would go out on the next connection that writes.
+        if loop.uncork(self) { loop.discardOutput() }
+        unsentBytes = nil
+        cipher = nil
+        descriptor.close(on: loop)
+        drainWait?.wake()
+        relay?.somethingHappened(to: self, hungUp: true)
+        let handler = handler
+        self.handler = nil
+        handler?.streamClosed(reason)
+    }
+}

@@ -1,0 +1,85 @@
+import GatewayRuntime
+import GatewayTLS
+
+extension ByteStream {
+    package enum Received {
+        /// So many bytes lie at the front of the loop's receive buffer, prefix included; `new` of them are new.
+        case bytes(Int, new: Int)
+        case wouldBlock
+        /// The peer finished sending in order.
+        case end
+        case failed(StreamEnd)
+    }
+
+    /// Receives once into the loop's buffer, behind `prefix`: what a parser left over from before.
+    ///
+    /// The bytes are valid until anything on this loop receives again. `.end` and `.failed` are final and repeat.
+    ///
+    /// - Parameter prefix: Smaller than the loop's buffer, or nothing can be received.
+    package func receive(after prefix: [UInt8] = []) -> Received {
+        guard state == .open else { return .failed(.local) }
+        if let inputEnd { return inputEnd }
+        let buffer = unsafe loop.receiveBuffer
+        guard prefix.count < buffer.count else { return .wouldBlock }
+        loop.willReceive()
+        if !prefix.isEmpty { unsafe buffer.copyBytes(from: prefix) }
+        let room = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[prefix.count...])
+        switch unsafe cipher == nil ? receivePlain(into: room) : receiveSealed(into: room) {
+        case .bytes(let count, _):
+            received &+= UInt64(count)
+            return .bytes(prefix.count + count, new: count)
+        case .wouldBlock: return .wouldBlock
+        case let over:
+            inputEnd = over
+            refreshInterest()
+            return over
+        }
+    }
+
+    private func receivePlain(into room: UnsafeMutableRawBufferPointer) -> Received {
+        switch unsafe Socket.receive(descriptor.number, into: room) {
+        case .bytes(let count): .bytes(count, new: count)
+        case .wouldBlock: .wouldBlock
+        case .end: .end
+        case .failed(let error): .failed(.failed(error))
+        }
+    }
+
+    private func receiveSealed(into room: UnsafeMutableRawBufferPointer) -> Received {
+        guard let cipher else { return .failed(.local) }
+        switch unsafe cipher.read(into: room) {
+        case .bytes(let count): return .bytes(count, new: count)
+        case .wantRead: return .wouldBlock
+        case .wantWrite:
+            crossed = .readNeedsWrite
+            refreshInterest()
+            return .wouldBlock
+        case .closed: return .end
+        case .closedDirty: return .failed(.peer)
+        case .failed(let error): return .failed(.cipher(error))
+        }
+    }
+
+    /// Stops telling the handler of input: the peer is slowed down by TCP itself.
+    package func pauseInput() {
+        guard wantsInput else { return }
+        wantsInput = false
+        refreshInterest()
+    }
+
+    package func resumeInput() {
+        guard !wantsInput, state == .open else { return }
+        wantsInput = true
+        refreshInterest()
+        if hasHiddenInput { loop.callSoon(self, tag: Tag.more) }
+    }
+
+    /// Whether nothing has arrived that nobody asked for: no bytes, no end. Asks the kernel.
+    package var isQuiet: Bool {
+        guard state == .open, inputEnd == nil, !sawEnd else { return false }
+        guard isSecure else { return !Socket.isStale(descriptor.number) }
+        // What waits may be a session ticket, which is not data: only the cipher can tell.
+        if case .wouldBlock = receive() { return true }
+        return false
+    }
+}

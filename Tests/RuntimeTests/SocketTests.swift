@@ -1,0 +1,255 @@
+import Glibc
+import Testing
+
+@testable import GatewayRuntime
+
+@Suite("Listening")
+struct ListenerTests {
+    static func connect(to address: SocketAddress) -> CInt {
+        let descriptor = socket(address.family, Int32(SOCK_STREAM.rawValue), 0)
+        let status = address.withSockaddr { unsafe Glibc.connect(descriptor, $0, $1) }
+        if status != 0 {
+            close(descriptor)
+            return -1
+        }
+        return descriptor
+    }
+
+    private static func listening() throws -> (CInt, SocketAddress) {
+        let descriptor = try Socket.listen(on: .loopback(port: 0), backlog: 16)
+        let address = try #require(Socket.localAddress(of: descriptor))
+        return (descriptor, address)
+    }
+
+    @Test("a listener tells who connected, and refuses after it stopped")
+    func accepts() throws {
+        let thread = try LoopThread()
+        let (descriptor, address) = try Self.listening()
+        let accepted = Signal()
+        let peers = Locked<[SocketAddress]>([])
+        let stop = Outcome<Void>()
+        thread.loop.submit {
+            let listener = Listener(descriptor: descriptor, loop: thread.loop) { connection, peer in
+                peers.with { $0.append(peer) }
+                WatchedDescriptor.discard(connection)
+                accepted.raise()
+            }
+            do { try listener.start() } catch { Issue.record(error) }
+            let waiting = LoopWait()
+            thread.loop.launch {
+                _ = await waiting.run(on: thread.loop, until: thread.loop.now + .milliseconds(1))
+                while peers.with({ $0.count }) < 3 { try? await thread.loop.sleep(.milliseconds(1)) }
+                listener.stop()
+                stop.set(.success(()))
+            }
+        }
+        for _ in 0..<3 {
+            let client = Self.connect(to: address)
+            #expect(client >= 0)
+            #expect(accepted.wait(atMost: .seconds(60)))
+            close(client)
+        }
+        #expect(stop.wait(atMost: .seconds(60)))
+        #expect(peers.with { $0.allSatisfy { $0.isLoopback && $0.port != 0 } })
+        #expect(Self.connect(to: address) == -1)
+        try thread.stop()
+    }
+
+    @Test("while there is no room nothing is accepted; connections wait and are taken later")
+    func mayAccept() throws {
+        let thread = try LoopThread()
+        let (descriptor, address) = try Self.listening()
+        let accepted = Signal()
+        let hasRoom = Locked(false)
+        let asked = Signal()
+        var limits = AcceptLimits()
+        limits.pause = .milliseconds(1)
+        thread.loop.submit {
+            let listener = Listener(
+                descriptor: descriptor, loop: thread.loop, limits: limits,
+                mayAccept: {
+                    asked.raise()
+                    return hasRoom.with { $0 }
+                },
+                accepted: { connection, _ in
+                    #expect(hasRoom.with { $0 })
+                    WatchedDescriptor.discard(connection)
+                    accepted.raise()
+                })
+            do { try listener.start() } catch { Issue.record(error) }
+        }
+        let client = Self.connect(to: address)
+        for _ in 0..<3 { #expect(asked.wait(atMost: .seconds(60))) }
+        hasRoom.with { $0 = true }
+        #expect(accepted.wait(atMost: .seconds(60)))
+        close(client)
+        try thread.stop()
+    }
+
+    @Test("two listeners share one port, and a probe says that it is taken")
+    func sharing() throws {
+        let (first, address) = try Self.listening()
+        let second = try Socket.listen(on: address, backlog: 16)
+        #expect(Socket.localAddress(of: second) == address)
+        #expect(throws: SystemError("bind", code: EADDRINUSE)) { try Socket.probe(address) }
+        close(second)
+        #expect(throws: SystemError("bind", code: EADDRINUSE)) { try Socket.probe(address) }
+        close(first)
+        #expect(throws: Never.self) { try Socket.probe(address) }
+        #expect(throws: Never.self) { try Socket.probe(.loopback(port: 0)) }
+    }
+
+    @Test("an address that is not this machine's cannot be listened on")
+    func unavailable() throws {
+        let address = try #require(SocketAddress(literal: "192.0.2.1", port: 0))
+        do {
+            close(try Socket.listen(on: address, backlog: 1))
+            Issue.record("listened on somebody else's address")
+        } catch {
+            #expect(error.isAddressUnavailable)
+            #expect(error.description.hasPrefix("bind: "))
+        }
+    }
+
+    @Test("connecting to a closed port fails with its reason")
+    func refused() throws {
+        let (descriptor, address) = try Self.listening()
+        close(descriptor)
+        do {
+            let client = try Socket.connect(to: address)
+            var watched = pollfd(fd: client, events: Int16(POLLOUT), revents: 0)
+            #expect(unsafe poll(&watched, 1, 60_000) == 1)
+            #expect(Socket.pendingError(client)?.isConnectionRefused == true)
+            close(client)
+        } catch {
+            #expect(error.isConnectionRefused)
+        }
+    }
+
+    @Test("an idle connection is stale once bytes or its end have arrived", arguments: [true, false])
+    func stale(_ sendsBytes: Bool) throws {
+        let (own, peer) = ChannelTests.pair()
+        #expect(!Socket.isStale(own))
+        if sendsBytes {
+            var byte: UInt8 = 1
+            _ = unsafe write(peer, &byte, 1)
+        } else {
+            close(peer)
+        }
+        #expect(Socket.isStale(own))
+        close(own)
+        if sendsBytes { close(peer) }
+    }
+}
+
+@Suite("Listening without descriptors")
+struct DescriptorShortageTests {
+    @Test("out of descriptors, accepting rests, says so once, and goes on when there are some again")
+    func exhausted() async throws {
+        // The limit is the process's, so this runs in one of its own.
+        let result = await #expect(processExitsWith: .success) {
+            let thread = try LoopThread()
+            let listening = try Socket.listen(on: .loopback(port: 0), backlog: 16)
+            let address = try #require(Socket.localAddress(of: listening))
+            let accepted = Signal()
+            let paused = Locked(0)
+            let told = Signal()
+            let attempts = Signal()
+            var limits = AcceptLimits()
+            limits.pause = .milliseconds(1)
+            thread.loop.submit {
+                let listener = Listener(
+                    descriptor: listening, loop: thread.loop, limits: limits,
+                    report: { report in
+                        guard case .acceptPaused(loop: 0, let error) = report, error.isOutOfDescriptors else { return }
+                        paused.with { $0 += 1 }
+                        told.raise()
+                    },
+                    mayAccept: {
+                        attempts.raise()
+                        return true
+                    },
+                    accepted: { _, _ in accepted.raise() })
+                do { try listener.start() } catch { exit(2) }
+            }
+            let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            var limit = rlimit()
+            _ = unsafe getrlimit(__rlimit_resource_t(7), &limit)
+            let before = limit.rlim_cur
+            limit.rlim_cur = rlim_t(client) + 1
+            _ = unsafe setrlimit(__rlimit_resource_t(7), &limit)
+            // Fill the holes below the limit.
+            var fillers: [CInt] = []
+            while true {
+                let filler = dup(client)
+                if filler < 0 { break }
+                fillers.append(filler)
+            }
+            guard address.withSockaddr({ unsafe Glibc.connect(client, $0, $1) }) == 0 else { exit(3) }
+            guard told.wait(atMost: .seconds(60)) else { exit(4) }
+            for _ in 0..<5 { guard attempts.wait(atMost: .seconds(60)) else { exit(5) } }
+            guard paused.with({ $0 }) == 1 else { exit(6) }
+            limit.rlim_cur = before
+            _ = unsafe setrlimit(__rlimit_resource_t(7), &limit)
+            guard accepted.wait(atMost: .seconds(60)) else { exit(7) }
+            exit(0)
+        }
+        _ = result
+    }
+}
+
+@Suite("Socket addresses")
+struct SocketAddressTests {
+    @Test(
+        "a literal is printed as it was written",
+        arguments: [
+            "127.0.0.1", "0.0.0.0", "255.255.255.255", "::1", "::", "2001:db8::1", "fe80::1:2:3:4", "::ffff:1.2.3.4",
+        ])
+    func roundTrip(_ text: String) throws {
+        let address = try #require(SocketAddress(literal: text, port: 443))
+        #expect(address.host == text)
+        #expect(address.isIPv6 == text.contains(":"))
+        #expect(address.description == (address.isIPv6 ? "[\(text)]:443" : "\(text):443"))
+        #expect(SocketAddress(bytes: address.bytes, port: 443) == address)
+        #expect(address.with(port: 80).port == 80)
+    }
+
+    @Test(
+        "what is not a literal is refused",
+        arguments: [
+            "", "localhost", "1.2.3", "127.1", "0x7f.1", "1.2.3.4.5", "[::1]", "::1%lo", "1.2.3.4\0",
+            "127.0.0.1\0.example", " 1.2.3.4",
+        ])
+    func refused(_ text: String) { #expect(SocketAddress(literal: text, port: 1) == nil) }
+
+    @Test("only four and sixteen bytes are an address", arguments: [0, 3, 5, 15, 17])
+    func byteCount(_ count: Int) { #expect(SocketAddress(bytes: [UInt8](repeating: 1, count: count), port: 1) == nil) }
+
+    @Test("through the kernel and back it is the same", arguments: ["127.0.0.1", "1.2.3.4", "::1", "2001:db8::1"])
+    func kernel(_ text: String) throws {
+        let address = try #require(SocketAddress(literal: text, port: 8_080))
+        let back = address.withSockaddr { pointer, _ in unsafe SocketAddress(pointer) }
+        #expect(back == address)
+    }
+
+    @Test("an IPv4 peer of a dual-stack socket is IPv4")
+    func mapped() throws {
+        let address = try #require(SocketAddress(literal: "::ffff:10.1.2.3", port: 5))
+        let back = address.withSockaddr { pointer, _ in unsafe SocketAddress(pointer) }
+        #expect(back == SocketAddress(literal: "10.1.2.3", port: 5))
+        #expect(back?.isIPv6 == false)
+    }
+
+    @Test(
+        "loopback is known in both families",
+        arguments: [("127.0.0.1", true), ("127.9.8.7", true), ("::1", true), ("128.0.0.1", false), ("::2", false)])
+    func loopback(_ text: String, _ expected: Bool) throws {
+        #expect(try #require(SocketAddress(literal: text, port: 1)).isLoopback == expected)
+    }
+
+    @Test("names are looked up, and one that cannot exist says so")
+    func lookUp() throws {
+        #expect(try NameLookup.addresses(of: "127.0.0.1", port: 7) == [.loopback(port: 7)])
+        #expect(throws: NameLookup.Failure.self) { try NameLookup.addresses(of: "no.such.name.invalid", port: 7) }
+    }
+}
