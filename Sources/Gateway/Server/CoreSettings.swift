@@ -39,7 +39,7 @@ package struct ListenSettings: Settings {
             "Connections the kernel completes ahead of the gateway's accepting them, per event loop.")
         workerThreads = env.optional(
             exactly: "WORKER_THREADS", default: 4, in: 1...64,
-            "Threads for work that blocks: name look-ups and files.")
+            "Threads for work that blocks or is heavy: name look-ups, files, large playlists.")
     }
 }
 
