@@ -30,7 +30,7 @@ package struct UpstreamSettings: Settings {
                 bare: .milliseconds, "Longest pause within a response body."))
         idleConnections = env.optional(
             exactly: "UPSTREAM_IDLE_CONNECTIONS", default: 32, in: 0...4096,
-            "Idle connections kept to one origin, per event loop.")
+            "Idle connections kept to one origin, per event loop. To all origins together: UPSTREAM_MAX_CONNECTIONS.")
         maxConnections = env.optional(
             exactly: "UPSTREAM_MAX_CONNECTIONS", default: 1024, in: 1...65536,
             "Connections to one origin at once, per event loop.")
