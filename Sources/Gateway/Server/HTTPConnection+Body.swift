@@ -77,7 +77,8 @@ extension HTTPConnection: RequestBodySource {
     }
 
     private func inviteBody() {
-        guard body.expectsContinue else { return }
+        // Once the final response has begun, an interim one would stand in the middle of it.
+        guard body.expectsContinue, reply.plan == nil else { return }
         body.expectsContinue = false
         stream.write { $0.append("HTTP/1.1 100 Continue\r\n\r\n") }
         stream.flush()
