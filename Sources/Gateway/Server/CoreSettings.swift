@@ -151,7 +151,7 @@ package struct WebSocketSettings: Settings {
             bare: .bytes, "Memory of all messages still arriving. Beyond it a socket that needs more closes with 1013.")
         frameWarnThreshold = env.optional(
             exactly: "FRAME_WARN_THRESHOLD", default: .kibibytes(512), in: .zero ... .mebibytes(64), bare: .bytes,
-            "Larger messages are logged, at most once a minute for each socket.")
+            "Larger frames are counted, and logged at most once a second for each event loop.")
         closeTimeout = env.optional(
             exactly: "CLOSE_TIMEOUT", default: .seconds(5), in: .milliseconds(10) ... .seconds(60),
             bare: .milliseconds, "How long a peer may take to answer a close frame.")
@@ -195,15 +195,16 @@ package struct OperationSettings: Settings {
 
     package init(from env: inout SettingsReader) {
         drainTimeout = env.optional(
-            exactly: "DRAIN_TIMEOUT", default: .seconds(25), in: .milliseconds(100) ... .seconds(29),
+            exactly: "DRAIN_TIMEOUT", default: .seconds(25), in: .milliseconds(100) ... .seconds(27),
             bare: .milliseconds,
-            "After SIGTERM, how long requests and sockets may take to finish. Below the 30 s that Kubernetes grants.")
+            "After SIGTERM, how long requests and sockets may take to finish, DRAIN_DELAY included. Below the 30 s that Kubernetes grants.")
         drainDelay = env.optional(
             exactly: "DRAIN_DELAY", default: .zero, in: .zero ... .seconds(20), bare: .milliseconds,
             "After SIGTERM, how long connections are still accepted while /readyz already fails.")
         closeJitter = env.optional(
             exactly: "DRAIN_JITTER", default: .seconds(5), in: .zero ... .seconds(20), bare: .milliseconds,
-            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once.")
+            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at most half of DRAIN_TIMEOUT.")
+        env.require(drainDelay < drainTimeout, "DRAIN_DELAY", "must be shorter than DRAIN_TIMEOUT, which includes it")
         accessLog = env.optional(exactly: "ACCESS_LOG", default: true, "Whether every request is logged.")
         metricsToken = env.optional(
             exactly: "METRICS_TOKEN", "Bearer token that may read /metrics on the main port, besides admins.")
