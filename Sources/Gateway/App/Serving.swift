@@ -54,6 +54,6 @@ struct Serving {
                 "plugin is dormant", .string("plugin", state.name.text),
                 .string("missing", missing.joined(separator: ",")))
         }
-        if let stage { print(stage.invitation(server.addresses)) }
+        if let stage { ProcessContext.say(stage.invitation(server.addresses)) }
     }
 }

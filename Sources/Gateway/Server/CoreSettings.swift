@@ -125,7 +125,7 @@ package struct WebSocketSettings: Settings {
             exactly: "COMPRESSION_ENABLED", default: true, "Whether permessage-deflate is negotiated.")
         compressionLevel = env.optional(
             exactly: "COMPRESSION_LEVEL", default: 6, in: 1...9,
-            "zlib's scale, 1 fastest to 9 smallest. Without context takeover ISA-L compresses: 1-3 are its level 1, 4-6 its level 2, 7-9 its level 3.")
+            "zlib's scale, 1 fastest to 9 smallest. Without context takeover ISA-L compresses: 1 is its level 0, 2-5 its 1, 6-7 its 2, 8-9 its 3.")
         compressionThreshold = env.optional(
             exactly: "COMPRESSION_THRESHOLD", default: .bytes(1024), in: .zero ... .gibibytes(1), bare: .bytes,
             "Smaller messages are sent uncompressed.")

@@ -57,7 +57,7 @@ extension HTTPConnection: RequestBodySource {
                 throw GatewayFault(.badRequest, "body_incomplete", "The connection ended before the request body did.")
             }
             if timedOut { throw bodyTimeout() }
-            try inviteBody()
+            inviteBody()
             stream.deadline = stream.loop.now + settings.bodyTimeout
             await input()
             if !timedOut { stream.deadline = .distantFuture }
@@ -77,10 +77,9 @@ extension HTTPConnection: RequestBodySource {
         return GatewayFault(.requestTimeout, "body_timeout", "The request body made no progress.")
     }
 
-    private func inviteBody() throws {
-        guard body.expectsContinue else { return }
-        // After the final head an invitation would be read as a part of the response's body.
-        guard reply.plan == nil else { throw UninvitedBodyError() }
+    private func inviteBody() {
+        // Once the final response has begun, an interim one would stand in the middle of it.
+        guard body.expectsContinue, reply.plan == nil else { return }
         body.expectsContinue = false
         stream.write { $0.append("HTTP/1.1 100 Continue\r\n\r\n") }
         stream.flush()
@@ -160,6 +159,3 @@ extension HTTPConnection: RequestBodySource {
         return left <= UInt64(settings.discardLimit.bytes)
     }
 }
-
-/// A handler asked for the body after its response had begun, while the client waited to be invited to send it.
-struct UninvitedBodyError: Error {}
