@@ -214,16 +214,18 @@ package struct OperationSettings: Settings {
 
     package init(from env: inout SettingsReader) {
         drainTimeout = env.optional(
-            exactly: "DRAIN_TIMEOUT", default: .seconds(25), in: .milliseconds(100) ... .seconds(29),
+            exactly: "DRAIN_TIMEOUT", default: .seconds(25), in: .milliseconds(100) ... .seconds(27),
             bare: .milliseconds,
-            "After SIGTERM and DRAIN_DELAY, how long requests and sockets may take to finish; what is left is cut off. "
-                + "Both together, and 2 s to stop, must fit into what the orchestrator grants (Kubernetes: 30 s).")
+            "After SIGTERM, how long requests and sockets may take to finish, DRAIN_DELAY included; what is left is cut "
+                + "off. With 2 s to stop it must fit into what the orchestrator grants (Kubernetes: 30 s).")
         drainDelay = env.optional(
             exactly: "DRAIN_DELAY", default: .zero, in: .zero ... .seconds(20), bare: .milliseconds,
             "After SIGTERM, how long connections are still accepted while `/readyz` already fails.")
         closeJitter = env.optional(
             exactly: "DRAIN_JITTER", default: .seconds(5), in: .zero ... .seconds(20), bare: .milliseconds,
-            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once.")
+            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at most half of "
+                + "DRAIN_TIMEOUT.")
+        env.require(drainDelay < drainTimeout, "DRAIN_DELAY", "must be shorter than DRAIN_TIMEOUT, which includes it")
         accessLog = env.optional(
             exactly: "ACCESS_LOG", default: true, "Whether every answered request is logged, on standard output.")
         metricsToken = env.optional(
