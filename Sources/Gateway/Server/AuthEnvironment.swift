@@ -58,7 +58,8 @@ package struct AuthEnvironment: Settings {
         failuresPerMinute = env.optional(
             exactly: "AUTH_FAILURES_PER_MINUTE", default: 60, in: 0...100_000,
             "Refused tokens from one peer address (IPv6: one /64) within a minute after which its tokens are answered "
-                + "429. Requests with X-Forwarded-For do not count. 0 turns this off.")
+                + "429. A private address that sends X-Forwarded-For speaks for many and is not counted. 0 turns this "
+                + "off.")
         settings = auth
     }
 }

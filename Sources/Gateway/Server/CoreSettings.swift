@@ -32,8 +32,8 @@ package struct ListenSettings: Settings {
             "Event loops, one thread each. 0: one for each processor the process may use (affinity, cgroup limit).")
         maxConnections = env.optional(
             exactly: "MAX_CONNECTIONS", default: 16384, in: 1...1_000_000,
-            "Client connections at once, over all ports; more wait in the kernel's backlog. The start stops unless the "
-                + "system allows this many file descriptors and 256 more.")
+            "Client connections at once, over all ports; more wait in the kernel's backlog. OPS_LISTEN takes 64 more. "
+                + "The start stops unless the system allows this many file descriptors and 256 besides.")
         backlog = env.optional(
             exactly: "LISTEN_BACKLOG", default: 4096, in: 1...65535,
             "Connections the kernel completes ahead of the gateway's accepting them, per event loop.")
@@ -58,8 +58,8 @@ package struct HTTPSettings: Settings {
         headTimeout = env.optional(
             exactly: "HTTP_HEAD_TIMEOUT", default: .seconds(10), in: .milliseconds(100) ... .seconds(300),
             bare: .milliseconds,
-            "How long a request head may take from its first byte to its last; then 408. As much again for the TLS "
-                + "handshake, and for the first byte on a new connection.")
+            "How long a request head may take from its first byte to its last, and the first one on a connection from "
+                + "the connection's beginning, TLS handshake included; then 408, or closed if nothing came.")
         bodyTimeout = env.optional(
             exactly: "HTTP_BODY_TIMEOUT", default: .seconds(30), in: .milliseconds(100) ... .seconds(3600),
             bare: .milliseconds, "Longest pause within a request body while its handler waits for it; then 408.")
@@ -72,7 +72,7 @@ package struct HTTPSettings: Settings {
             "How long a client may take nothing of a response that waits for it; then the connection is reset.")
         maxBody = env.optional(
             exactly: "HTTP_MAX_BODY", default: .mebibytes(64), in: .zero ... .gibibytes(64), bare: .bytes,
-            "Largest request body; a larger one is answered 413 once that much of it was read.")
+            "Largest request body; a larger one is answered 413, before any of it is read if its length was declared.")
         discardLimit = env.optional(
             exactly: "HTTP_DISCARD_LIMIT", default: .kibibytes(256), in: .zero ... .mebibytes(64), bare: .bytes,
             "How much of a request body that its handler left unread is dropped to keep the connection; with more left "
@@ -118,7 +118,7 @@ package struct WebSocketSettings: Settings {
     package init(from env: inout SettingsReader) {
         path = env.optional(
             exactly: "WEBSOCKET_PATH", default: "/ws",
-            "Path of the main WebSocket, beside `/`. A plugin that serves the main WebSocket (`echo`) answers on both.")
+            "Path of the main WebSocket, beside `/`. The first enabled plugin that serves it (`echo`) has both.")
         pingInterval = env.optional(
             exactly: "PING_INTERVAL", default: .seconds(30), in: .milliseconds(10) ... .seconds(3600),
             bare: .milliseconds, "A ping is sent after this long without any frame from the peer.")
@@ -216,15 +216,15 @@ package struct OperationSettings: Settings {
         drainTimeout = env.optional(
             exactly: "DRAIN_TIMEOUT", default: .seconds(25), in: .milliseconds(100) ... .seconds(27),
             bare: .milliseconds,
-            "After SIGTERM, how long requests and sockets may take to finish, DRAIN_DELAY included; what is left is cut "
-                + "off. With 2 s to stop it must fit into what the orchestrator grants (Kubernetes: 30 s).")
+            "After SIGTERM, how long requests and sockets may take to finish, DRAIN_DELAY included; what is left is "
+                + "cut off. With 2 s to stop it must fit into what the orchestrator grants (Kubernetes: 30 s).")
         drainDelay = env.optional(
             exactly: "DRAIN_DELAY", default: .zero, in: .zero ... .seconds(20), bare: .milliseconds,
             "After SIGTERM, how long connections are still accepted while `/readyz` already fails.")
         closeJitter = env.optional(
             exactly: "DRAIN_JITTER", default: .seconds(5), in: .zero ... .seconds(20), bare: .milliseconds,
-            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at most half of "
-                + "DRAIN_TIMEOUT.")
+            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at most half "
+                + "of DRAIN_TIMEOUT.")
         env.require(drainDelay < drainTimeout, "DRAIN_DELAY", "must be shorter than DRAIN_TIMEOUT, which includes it")
         accessLog = env.optional(
             exactly: "ACCESS_LOG", default: true, "Whether every answered request is logged, on standard output.")
