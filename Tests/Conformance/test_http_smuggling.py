@@ -74,7 +74,6 @@ DISGUISED = {
     "a quoted name": b'"Transfer-Encoding": chunked',
     "a soft hyphen": b"Transfer\xadEncoding: chunked",
     "after an empty name": b": x\r\nTransfer-Encoding: chunked",
-    "in the request line's folds": b"\r\nTransfer-Encoding: chunked",
 }
 
 #: The same for Content-Length; the body is 5 bytes to one reader and none, or the rest, to the other.
@@ -114,29 +113,19 @@ class TestDisguise:
     @pytest.mark.parametrize("line", DISGUISED.values(), ids=DISGUISED)
     def test_9112_11_2_te_cl_a_disguised_coding_with_a_length(self, plain, line):
         """One reader sees the chunked coding and its end; the other a body that hides a request."""
-        if line.startswith(b"\r\n"):
-            pytest.skip("ends the head: there is no body to argue about")
         body = EMPTY + HIDDEN
         refused(plain, probe(b"Content-Length: %d\r\n" % len(body) + line + b"\r\n", body))
 
     @pytest.mark.parametrize("line", DISGUISED.values(), ids=DISGUISED)
     def test_9112_11_2_cl_te_a_disguised_coding_before_the_length(self, plain, line):
-        if line.startswith(b"\r\n"):
-            pytest.skip("ends the head: there is no body to argue about")
         refused(plain, probe(line + b"\r\nContent-Length: 5\r\n", EMPTY + HIDDEN))
 
     @pytest.mark.parametrize("line", DISGUISED.values(), ids=DISGUISED)
     def test_9112_11_2_te_te_a_disguised_coding_after_a_plain_one(self, plain, line):
-        if line.startswith(b"\r\n"):
-            pytest.skip("ends the head: there is no body to argue about")
         refused(plain, probe(b"Transfer-Encoding: chunked\r\n" + line + b"\r\n", EMPTY + HIDDEN))
 
     @pytest.mark.parametrize("line", DISGUISED.values(), ids=DISGUISED)
     def test_9112_11_2_a_disguised_coding_alone(self, plain, line):
-        if line.startswith(b"\r\n"):
-            pytest.skip("ends the head: there is no body to argue about")
-        if line in (b"Transfer-Encoding: ,chunked", b"Transfer-Encoding: chunked,"):
-            pytest.skip("a list with an empty element, which may be chunked alone")
         refused(plain, probe(line + b"\r\n", b"5\r\nhello\r\n" + EMPTY + HIDDEN))
 
     @pytest.mark.parametrize("line", DISGUISED_LENGTHS.values(), ids=DISGUISED_LENGTHS)

@@ -214,7 +214,8 @@ class TestPayloads:
     def test_7692_7_1_1_with_takeover_the_second_time_is_shorter(self, gateways, name):
         """That both sides really keep their window shows in the sizes."""
         with opened(gateways(name), extensions="permessage-deflate") as socket:
-            body = bytes(random.Random(5).choices(b"abcdefghijklmnopqrstuvwxyz", k=400))
+            # zlib looks back no further than its window less 262 bytes: with 9 bits, 250.
+            body = bytes(random.Random(5).choices(b"abcdefghijklmnopqrstuvwxyz", k=150))
             sizes = []
             for _ in range(2):
                 socket.send_message(BINARY, body, compressed=True)
@@ -295,10 +296,10 @@ class TestExamples:
 
     def test_7692_7_2_3_5_two_blocks(self, plain):
         with opened(plain, extensions="permessage-deflate") as socket:
-            socket.send_frame(TEXT, bytes.fromhex("f248050000 00ffffcac9c90700".replace(" ", "")), rsv=4)
+            socket.send_frame(TEXT, bytes.fromhex("f24805000000ffffcac9c90700"), rsv=4)
             assert socket.message() == (TEXT, b"Hello")
 
-    @pytest.mark.parametrize("data", [b"\0", b"\x02\0", b"\x03\0", b"\0\0\0\xff\xff\0"])
+    @pytest.mark.parametrize("data", [b"\0", b"\x02\0", b"\x03\0\0", b"\0\0\0\xff\xff\0"])
     @pytest.mark.parametrize("name", ["plain", "takeover"])
     def test_7692_7_2_3_6_an_empty_message(self, gateways, name, data):
         with opened(gateways(name), extensions="permessage-deflate") as socket:

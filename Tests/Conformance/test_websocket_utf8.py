@@ -111,30 +111,6 @@ class TestInvalid:
             socket.send_frame(TEXT, text + b"z" * 100)
             socket.expect_close(1007)
 
-    def test_6455_8_1_fails_fast_in_a_fragment(self, plain, text):
-        """Case 6.3: the first fragment already cannot be mended, and the rest is never sent."""
-        if fails_at(text) is None:
-            pytest.skip("could still be mended by what follows")
-        with opened(plain) as socket:
-            socket.send_frame(TEXT, text[: fails_at(text)], fin=False)
-            socket.expect_close(1007)
-
-    def test_6455_8_1_fails_fast_in_a_later_fragment(self, plain, text):
-        if fails_at(text) is None:
-            pytest.skip("could still be mended by what follows")
-        with opened(plain) as socket:
-            socket.send_frame(TEXT, b"good", fin=False).send_frame(CONTINUATION, text[: fails_at(text)], fin=False)
-            socket.expect_close(1007)
-
-    def test_6455_8_1_fails_fast_inside_a_frame(self, plain, text):
-        """Case 6.4: the frame is announced as longer than what comes."""
-        if fails_at(text) is None:
-            pytest.skip("could still be mended by what follows")
-        whole = frame(TEXT, b"good " + text[: fails_at(text)] + b"z" * 1000)
-        with opened(plain) as socket:
-            socket.send(whole[:-1000])
-            socket.expect_close(1007)
-
     def test_6455_8_1_compressed(self, plain, text):
         with opened(plain, extensions="permessage-deflate") as socket:
             socket.send_message(TEXT, b"text " * 10 + text, compressed=True)
@@ -144,6 +120,29 @@ class TestInvalid:
         with opened(plain) as socket:
             socket.send_frame(8, close_payload(1000, text))
             socket.expect_close(1007, 1002)
+
+
+@pytest.mark.parametrize("text", [t for t in map(bytes.fromhex, INVALID) if fails_at(t)], ids=[n for c, n in INVALID.items() if fails_at(bytes.fromhex(c))])
+class TestFailFast:
+    """What no continuation could mend is refused at the byte that shows it. The rest is never sent."""
+
+    def test_6455_8_1_fails_fast_in_a_fragment(self, plain, text):
+        """Case 6.3: the first fragment already cannot be mended, and the rest is never sent."""
+        with opened(plain) as socket:
+            socket.send_frame(TEXT, text[: fails_at(text)], fin=False)
+            socket.expect_close(1007)
+
+    def test_6455_8_1_fails_fast_in_a_later_fragment(self, plain, text):
+        with opened(plain) as socket:
+            socket.send_frame(TEXT, b"good", fin=False).send_frame(CONTINUATION, text[: fails_at(text)], fin=False)
+            socket.expect_close(1007)
+
+    def test_6455_8_1_fails_fast_inside_a_frame(self, plain, text):
+        """Case 6.4: the frame is announced as longer than what comes."""
+        whole = frame(TEXT, b"good " + text[: fails_at(text)] + b"z" * 1000)
+        with opened(plain) as socket:
+            socket.send(whole[:-1000])
+            socket.expect_close(1007)
 
 
 @pytest.mark.full

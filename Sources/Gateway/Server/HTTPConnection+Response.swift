@@ -69,12 +69,12 @@ extension HTTPConnection {
     }
 
     /// An error that has no request: the head could not be read.
-    func writeRefusal(_ response: Response) {
+    func writeRefusal(_ response: Response, to method: Method) {
         guard case .bytes(let bytes) = response.body else { return }
         let plan = ResponsePlan(
-            response.status, body: .length(UInt64(bytes.count)), answering: .get, minorVersion: 1, connection: .close)
+            response.status, body: .length(UInt64(bytes.count)), answering: method, minorVersion: 1, connection: .close)
         writeHead(response, plan)
-        stream.write { $0.append(bytes) }
+        if plan.coding != .none { stream.write { $0.append(bytes) } }
     }
 
     // MARK: Streams
