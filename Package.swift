@@ -110,6 +110,10 @@ let package = Package(
             ],
             path: "Sources/Gateway/App", swiftSettings: house),
 
+        // Built with the tests, so that what README.md shows cannot rot
+        .target(name: "HelloPlugin", dependencies: ["PluginKit"], path: "Examples/Hello", swiftSettings: house),
+        tests(of: "Examples", on: ["GatewayServer", "HelloPlugin"]),
+
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
         tests(of: "Config", on: ["GatewayConfig"]),
