@@ -137,3 +137,15 @@ let package = Package(
             name: "benchload", dependencies: ["CLinux", "CZlib"], path: "Benchmarks/Load", swiftSettings: house),
     ]
 )
+
+// The fuzz targets link against libFuzzer, which brings its own `main`; so they exist only for Tests/Fuzz/run.
+if Context.environment["GATEWAY_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz",
+            dependencies: [
+                "COpenSSL", "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayWebSocket", "HLSPlugin",
+            ],
+            path: "Tests/Fuzz/Targets", swiftSettings: house))
+}
