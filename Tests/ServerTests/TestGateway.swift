@@ -80,7 +80,7 @@ final class TestGateway: Sendable {
     ) -> Configuration {
         var environment = defaults
         for (name, value) in settings { environment[name] = value }
-        return Configuration(environment: environment, compiled: plugins) { _ in [] }
+        return Configuration(environment: environment, compiled: plugins) { _, _ in [] }
     }
 
     /// - Parameters:

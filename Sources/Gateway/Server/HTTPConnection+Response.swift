@@ -41,11 +41,13 @@ extension HTTPConnection {
 
     private func plan(_ response: Response, _ request: Request, _ body: OutgoingBody) -> ResponsePlan {
         let keepsOpen = request.head.keepAlive && !reply.mustClose && (!server.isDraining || hasInput)
+        // An Upgrade field needs the connection option of the same name (RFC 9110 §7.8).
+        let isOffer = response.status == .upgradeRequired
         let plan = ResponsePlan(
             response.status, body: body, answering: request.method, minorVersion: Int(request.head.minorVersion) == 0 ? 0 : 1,
-            connection: response.status == .switchingProtocols ? .upgrade : keepsOpen ? .keepAlive : .close)
+            connection: keepsOpen ? (isOffer ? .upgrade : .keepAlive) : .close)
         reply.plan = plan
-        if !plan.keepAlive { reply.mustClose = true }
+        if !plan.keepAlive, !(isOffer && keepsOpen) { reply.mustClose = true }
         return plan
     }
 

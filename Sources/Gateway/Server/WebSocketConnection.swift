@@ -124,6 +124,12 @@ final class WebSocketConnection {
         guard let nanoseconds = unsafe heartbeat.roundTrip(payload, at: MonotonicTime.read().nanoseconds) else { return }
         roundTripNanoseconds = nanoseconds
         server.metrics.sockets.roundTrip.observe(microseconds: Int(nanoseconds / 1000))
+        // The timer waits for this pong's time-out, which may be later than the next ping.
+        let next = stream.loop.now + server.settings.webSocket.pingInterval
+        if closing == .open, next < nextBeat {
+            nextBeat = next
+            if next < stream.deadline { stream.deadline = next }
+        }
     }
 
     private func warnOfLargeFrames() {
