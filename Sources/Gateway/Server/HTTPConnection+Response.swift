@@ -44,7 +44,8 @@ extension HTTPConnection {
         // An Upgrade field needs the connection option of the same name (RFC 9110 §7.8).
         let isOffer = response.status == .upgradeRequired
         let plan = ResponsePlan(
-            response.status, body: body, answering: request.method, minorVersion: Int(request.head.minorVersion) == 0 ? 0 : 1,
+            response.status, body: body, answering: request.method,
+            minorVersion: Int(request.head.minorVersion) == 0 ? 0 : 1,
             connection: keepsOpen ? (isOffer ? .upgrade : .keepAlive) : .close)
         reply.plan = plan
         if !plan.keepAlive, !(isOffer && keepsOpen) { reply.mustClose = true }
@@ -153,7 +154,8 @@ extension HTTPConnection {
     func record(_ status: Status, _ request: Request, started: MonotonicTime) {
         let microseconds = Int(MonotonicTime.read().nanoseconds(since: started) / 1000)
         server.record(
-            request, of: route, remote: remote, status: status, received: Int(clamping: body.received), sent: reply.bodyBytes,
+            request, of: route, remote: remote, status: status, received: Int(clamping: body.received),
+            sent: reply.bodyBytes,
             microseconds: microseconds)
     }
 }
