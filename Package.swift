@@ -110,6 +110,10 @@ let package = Package(
             ],
             path: "Sources/Gateway/App", swiftSettings: house),
 
+        // Built with the tests, so that what README.md shows cannot rot
+        .target(name: "HelloPlugin", dependencies: ["PluginKit"], path: "Examples/Hello", swiftSettings: house),
+        tests(of: "Examples", on: ["GatewayServer", "HelloPlugin"]),
+
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
         tests(of: "Config", on: ["GatewayConfig"]),
@@ -124,6 +128,8 @@ let package = Package(
         tests(of: "Upstream", on: ["GatewayUpstream"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "EchoPlugin"]),
+        tests(of: "Echo", on: ["EchoPlugin"]),
+        tests(of: "Proxy", on: ["ProxyPlugin"]),
         tests(of: "HLS", on: ["HLSPlugin"], excluding: ["Golden"]),
 
         // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures
@@ -131,3 +137,15 @@ let package = Package(
             name: "benchload", dependencies: ["CLinux", "CZlib"], path: "Benchmarks/Load", swiftSettings: house),
     ]
 )
+
+// The fuzz targets link against libFuzzer, which brings its own `main`; so they exist only for Tests/Fuzz/run.
+if Context.environment["GATEWAY_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz",
+            dependencies: [
+                "COpenSSL", "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayWebSocket", "HLSPlugin",
+            ],
+            path: "Tests/Fuzz/Targets", swiftSettings: house))
+}

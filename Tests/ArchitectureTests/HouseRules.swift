@@ -36,7 +36,7 @@ enum HouseRules {
     }
 
     static func isPackagePrivate(_ file: SourceFile) -> [Finding] {
-        guard let module = file.module, module != publicModule else { return [] }
+        guard let module = file.module, module != publicModule, !publicFiles.contains(file.path) else { return [] }
         let declaration =
             #/
             ^\s*
@@ -44,6 +44,12 @@ enum HouseRules {
             (?: public|open ) (?: \( set \) )? \s+ [a-z]                 # not `open = …`, nor `public:`
             /#
         return file.findings(where: declaration, "only PluginKit is public; say package")
+    }
+
+    static func keepsIsolation(_ file: SourceFile) -> [Finding] {
+        file.findings(
+            where: /launch\s*\{\s*\[/,
+            "this compiler takes isolation from closures with a capture list (docs/decisions/0004)")
     }
 }
 

@@ -103,6 +103,12 @@ struct RuleTests {
         #expect(lines(HouseRules.isPackagePrivate, in: kit, "public func f() {}").isEmpty)
     }
 
+    @Test("a capture list on a task's closure")
+    func captureList() {
+        #expect(lines(HouseRules.keepsIsolation, in: Self.http, "loop.launch { [self] in await run() }") == [1])
+        #expect(lines(HouseRules.keepsIsolation, in: Self.http, "loop.launch { await self.run() }").isEmpty)
+    }
+
     @Test("a file one line too long")
     func long() {
         let longest = String(repeating: "\n", count: longestFile)

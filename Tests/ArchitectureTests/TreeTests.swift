@@ -48,6 +48,9 @@ struct HouseTests {
     @Test("is public only in PluginKit")
     func isPackagePrivate() { expectNone(Tree.sources, HouseRules.isPackagePrivate) }
 
+    @Test("keeps tasks on their loops")
+    func keepsIsolation() { expectNone(Tree.sources, HouseRules.keepsIsolation) }
+
     @Test("is short enough to read")
     func isShort() { expectNone(Tree.everything, HouseRules.isShort) }
 

@@ -30,7 +30,7 @@ struct OutputBufferTests {
         var buffer = OutputBuffer()
         buffer.append(UInt8(ascii: "a"))
         buffer.append("b" as StaticString)
-        buffer.append(String("cé"))
+        buffer.append(text: "cé")
         buffer.append([0x64, 0x65])
         buffer.append([0x78, 0x66, 0x78][1..<2])
         buffer.append([0x67].span)

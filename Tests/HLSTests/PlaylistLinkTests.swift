@@ -11,10 +11,30 @@ struct PlaylistLinkTests {
         let url = try HTTPURL("https://cdn.example/a.m3u8?x=1")
         let link = ProxyLink(kind: .playlist, url: url)
         let path = String(decoding: link.path(), as: UTF8.self)
-        #expect(path == "/proxy/manifest/aHR0cHM6Ly9jZG4uZXhhbXBsZS9hLm0zdTg_eD0x")
+        #expect(path == "/proxy/manifest/aHR0cHM6Ly9jZG4uZXhhbXBsZS9hLm0zdTg_eD0x.m3u8")
         #expect(try read(.playlist, String(path.dropFirst(16))) == link)
         let segment = ProxyLink(kind: .media, url: try HTTPURL("http://h/"))
         #expect(String(decoding: segment.path(under: "/x/y"), as: UTF8.self) == "/x/y/segment/aHR0cDovL2gv")
+    }
+
+    @Test(
+        "a link ends as the upstream path does, and is read with any such end or none",
+        arguments: [
+            ("http://h/a.ts", ".ts"), ("http://h/a.m4s?x=.mp4", ".m4s"), ("http://h/a", ""), ("http://h/a.b/", ""),
+            ("http://h/a.123456", ""), ("http://h/a.t%73", ""), ("http://cdn.example/", ""),
+        ])
+    func pathExtension(_ text: String, _ expected: String) throws {
+        let link = ProxyLink(kind: .media, url: try HTTPURL(text))
+        let segment = String(decoding: link.path().dropFirst(15), as: UTF8.self)
+        let encoded = Base64URL.encode(Array(text.utf8), padding: true)
+        #expect(segment == encoded + expected)
+        for other in ["", ".ts", ".m3u8", ".MP4", ".x", ".12345"] {
+            #expect(try read(.media, encoded + other) == link)
+            #expect(try read(.media, encoded.replacing("=", with: "%3D") + other) == link)
+        }
+        for other in [".", ".123456", ".t-s", "..ts", ".ts.ts", ".ts="] {
+            #expect(throws: ProxyLinkError.encoding) { try read(.media, encoded + other) }
+        }
     }
 
     @Test("padding may be there, left off, or percent-encoded", arguments: ["", "==", "%3D%3D", "%3d%3D"])

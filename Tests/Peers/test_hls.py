@@ -6,7 +6,7 @@ import threading
 from urllib.parse import urljoin
 
 import pytest
-from harness import nginx, playlists, streams, tokens
+from harness import answers, nginx, playlists, streams, tokens
 from harness.processes import free_port, run
 
 
@@ -287,3 +287,135 @@ def test_a_body_that_was_cut_does_not_look_whole(framing, half, dying, gate):
     done = curl("--output", "/dev/null", "--write-out", "%{http_code}", through(gate, url, "segment"), check=False)
     # 18: shorter than promised. 56: the connection failed. A gateway that noticed in time says 502.
     assert done.returncode in (18, 56) or done.stdout == b"502", (done.returncode, done.stdout)
+
+
+# An origin of every kind of manners
+
+
+_CHILD = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\npart0.ts\n#EXT-X-ENDLIST\n"
+_LONG = b"#EXTM3U\n" + b"".join(b"#EXTINF:2,\na-rather-long-name-of-a-segment-%06d.ts\n" % n for n in range(8000))
+
+
+def _conditional(handler):
+    if handler.headers["If-None-Match"] == '"v1"':
+        return answers.respond(handler, status=304, etag='"v1"')
+    return answers.respond(handler, b"media", content_type="video/mp2t", etag='"v1"', set_cookie="a=1")
+
+
+def _ranged(handler):
+    """A playlist that neither its name nor its type tells of."""
+    if handler.headers["Range"]:
+        return answers.respond(handler, _CHILD[:20], 206, content_range=f"bytes 0-19/{len(_CHILD)}")
+    return answers.respond(handler, _CHILD)
+
+
+def _page(handler):
+    answers.respond(handler, b"<script>alert(1)</script>", content_type="text/html")
+
+
+@pytest.fixture(scope="module")
+def mannered():
+    mpegurl = {"content_type": "application/vnd.apple.mpegurl"}
+    server = answers.Server({
+        "/typed": answers.reply(_CHILD, **mpegurl), "/untold": _ranged, "/page": _page,
+        "/packed.m3u8": answers.reply(b"\x1f\x8b", **mpegurl, content_encoding="gzip"),
+        "/broken.m3u8": answers.reply(b"<html>", **mpegurl), "/long.m3u8": answers.reply(_LONG, **mpegurl),
+        "/media.ts": _conditional, "/busy.ts": answers.reply(status=503, retry_after="7"),
+        "/odd.ts": answers.reply(status=300), "/lost.ts": answers.reply(status=302),
+    })
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def silent():
+    listener = socket.create_server(("127.0.0.1", 0))
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+
+
+@pytest.fixture(scope="module")
+def strict(shared_gateway, gateway_settings, mannered, silent):
+    return shared_gateway(**gateway_settings | {
+        "HLS_ALLOWED_ORIGINS": f"{mannered.origin},{silent},http://no-such-host.invalid",
+        "HLS_HEAD_TIMEOUT": "500ms", "HLS_PLAYLIST_LIMIT": "1MiB", "HLS_SEND_REFERER": "true",
+    })
+
+
+@pytest.mark.parametrize("kind", ["manifest", "segment"])
+@pytest.mark.parametrize("path", ["typed", "untold"])
+@pytest.mark.parametrize("arguments", [(), ("-r", "0-")], ids=["whole", "a range"])
+def test_a_playlist_is_known_by_type_or_first_bytes_wherever_it_turns_up(kind, path, arguments, mannered, strict):
+    status, _, body = answer(through(strict, f"{mannered.origin}/{path}", kind), *arguments)
+    assert status == 200
+    uri = playlists.uris(body.decode())[0][1]
+    assert uri.startswith("/proxy/segment/") and uri.endswith(".ts")
+
+
+def test_head_of_a_playlist_tells_the_length_of_the_rewritten_one(mannered, strict):
+    url = through(strict, f"{mannered.origin}/typed")
+    assert answer(url, "--head")[1]["content-length"] == str(len(answer(url)[2]))
+
+
+def test_a_long_playlist_is_rewritten_whole_and_a_longer_one_refused(mannered, strict, gateway, gateway_settings):
+    status, _, body = answer(through(strict, f"{mannered.origin}/long.m3u8"))
+    assert (status, body.count(b"/proxy/segment/")) == (200, 8000)
+    small = gateway(**gateway_settings | {"HLS_ALLOWED_ORIGINS": mannered.origin, "HLS_PLAYLIST_LIMIT": "64KiB"})
+    status, _, body = answer(through(small, f"{mannered.origin}/long.m3u8"))
+    assert status == 502
+    assert "larger than 64 KiB" in json.loads(body)["error"]["message"]
+
+
+@pytest.mark.parametrize("path, kind, status, words", [
+    ("packed.m3u8", "manifest", 502, "compressed"), ("broken.m3u8", "manifest", 502, "#EXTM3U"),
+    ("busy.ts", "segment", 503, "Upstream error"), ("odd.ts", "segment", 502, "300"),
+    ("lost.ts", "segment", 502, "redirect"),
+])
+def test_what_an_origin_does_wrong_is_told(path, kind, status, words, mannered, strict):
+    found, headers, body = answer(through(strict, f"{mannered.origin}/{path}", kind))
+    assert (found, headers["access-control-allow-origin"], headers["cache-control"]) == (status, "*", "no-store")
+    assert words in json.loads(body)["error"]["message"]
+    assert headers.get("retry-after") == ("7" if path == "busy.ts" else None)
+
+
+def test_an_origin_that_does_not_answer_is_504_and_one_that_is_not_there_502(silent, strict):
+    assert answer(through(strict, f"{silent}/x.m3u8"))[0] == 504
+    assert answer(through(strict, "http://no-such-host.invalid/x.m3u8"))[0] == 502
+
+
+def test_media_is_revalidated_and_sets_no_cookie(mannered, strict):
+    url = through(strict, f"{mannered.origin}/media.ts", "segment")
+    status, headers, _ = answer(url)
+    assert (status, headers["etag"], headers["cache-control"]) == (200, '"v1"', "public, max-age=3600")
+    assert "set-cookie" not in headers
+    assert answer(url, "-H", 'If-None-Match: "v1"')[0] == 304
+
+
+def test_a_page_of_the_origin_cannot_run_as_one_of_ours(mannered, strict):
+    _, headers, _ = answer(through(strict, f"{mannered.origin}/page"))
+    assert (headers["content-security-policy"], headers["x-content-type-options"]) == ("sandbox", "nosniff")
+
+
+def test_directives_go_to_the_origin_and_the_viewers_fields_do_not(mannered, strict):
+    query = f"?_HLS_msn=7&token={tokens.mint()}&auth=Bearer%20x&_HLS_part=1"
+    answer(through(strict, f"{mannered.origin}/typed", query=query), "-H", "Cookie: a=1", "-H", "Origin: https://p.example")
+    _, path, headers = mannered.requests[-1]
+    assert path == "/typed?_HLS_msn=7&_HLS_part=1"
+    assert headers["Referer"] == f"{mannered.origin}/" and headers["Origin"] == mannered.origin
+    assert not {"cookie", "authorization", "x-forwarded-for"} & {name.lower() for name in headers}
+
+
+def test_only_this_machine_is_served_until_the_setting_says_otherwise(mannered, strict, gateway, gateway_settings):
+    url = through(strict, f"{mannered.origin}/typed")
+    afar = ("-H", "X-Forwarded-For: 192.0.2.1")
+    status, headers, body = answer(url, *afar)
+    assert (status, headers["access-control-allow-origin"]) == (403, "*")
+    assert "HLS_PUBLIC" in json.loads(body)["error"]["message"]
+    public = gateway(**gateway_settings | {"HLS_ALLOWED_ORIGINS": mannered.origin, "HLS_PUBLIC": "true"})
+    assert answer(through(public, f"{mannered.origin}/typed"), *afar)[0] == 200
+
+
+def test_playlists_segments_and_refusals_are_counted(strict):
+    names = {sample.split("{")[0] for sample in strict.get("/metrics", ops=True)[2].decode().splitlines()}
+    assert {"gateway_hls_refused_total"} <= names
+    assert any(name.startswith("gateway_hls_playlists_total ") for name in names)

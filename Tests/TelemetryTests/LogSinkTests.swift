@@ -24,7 +24,7 @@ final class Gate: Sendable {
 struct LogSinkTests {
     private func line(_ text: String) -> OutputBuffer {
         var buffer = OutputBuffer(capacity: 64)
-        buffer.append(text + "\n")
+        buffer.append(text: text + "\n")
         return buffer
     }
 

@@ -31,7 +31,7 @@ struct SampleStream {
 
     /// Its path behind the HLS proxy.
     func link(_ environment: [String: String]) -> String {
-        let url = "\(Self.origin(environment))/index.m3u8"
+        let url = "\(Self.origin(environment))/sample/index.m3u8"
         return "/proxy/manifest/\(Base64URL.encode(Array(url.utf8), padding: true)).m3u8"
     }
 }
@@ -60,7 +60,7 @@ struct SamplePlugin: Plugin {
         let entry = gateway.entryPoint(
             "sample", listen: ListenAddress(host: "127.0.0.1", port: settings.port), isEncrypted: false)
         let folder = "\(settings.state)/sample"
-        gateway.get("/{file}", at: entry) { request in
+        gateway.get("/sample/{file}", at: entry) { request in
             guard let name = request.capture("file"), name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "." }),
                 !name.hasPrefix(".")
             else { throw GatewayFault.notFound() }

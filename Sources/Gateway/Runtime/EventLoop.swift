@@ -36,6 +36,8 @@ package import GatewayBytes
     /// Output of whoever named itself by ``corkOutput(of:)`` waits here until control returns to the loop.
     package var output: OutputBuffer
     private var stopping = false
+    private var turnEnded: MonotonicTime
+    private let slowTurn: UInt64
     private let report: @Sendable (RuntimeReport) -> Void
     /// Holds the loop, so it is let go when the loop ends.
     private var actor: LoopActor?
@@ -57,6 +59,8 @@ package import GatewayBytes
         self.workers = workers
         self.report = report
         now = .read()
+        turnEnded = now
+        slowTurn = limits.slowTurn.wholeNanoseconds
         timers = TimerWheel(now: now)
         poller = try Poller.make(capacity: limits.eventsPerTurn)
         let wake = eventfd(0, linux_eventfd_flags)
@@ -124,7 +128,7 @@ package import GatewayBytes
     private var patience: UInt64? {
         if ring.count > 0 || stopping || !deferred.isEmpty { return 0 }
         guard let next = timers.nextDue else { return nil }
-        return next.nanoseconds(since: .read())
+        return next.nanoseconds(since: turnEnded)
     }
 
     @inline(__always)
@@ -159,8 +163,9 @@ package import GatewayBytes
     }
 
     private func watchTurn(_ began: MonotonicTime) {
-        let spent = MonotonicTime.read().nanoseconds(since: began)
-        guard spent > limits.slowTurn.wholeNanoseconds else { return }
+        turnEnded = .read()
+        let spent = turnEnded.nanoseconds(since: began)
+        guard spent > slowTurn else { return }
         report(.slowTurn(loop: index, milliseconds: Int(spent / 1_000_000)))
     }
 
@@ -245,14 +250,15 @@ package import GatewayBytes
 
     /// Starts `operation` as a task that stays on this loop. Must be called on the loop.
     ///
-    /// `operation` may capture what lives on the loop: it never leaves its thread.
+    /// `operation` may capture what lives on the loop: it never leaves its thread. Write it without a capture list: this
+    /// compiler takes isolation away from closures that have one (docs/decisions/0004).
     @discardableResult
     package func launch(_ operation: @escaping () async -> Void) -> Task<Void, Never> {
         // Safe: the task runs on `actor`, whose executor is this loop, the thread that owns all that was captured.
         nonisolated(unsafe) let operation = operation
         let actor = actor ?? LoopActor(loop: self)
         self.actor = actor
-        return Task(executorPreference: self) { unsafe await actor.run(operation) }
+        return actor.assumeIsolated { unsafe $0.start(operation) }
     }
 
     /// Runs what has become ready, at once: for a channel whose bytes in the loop's buffer must be used before it
@@ -302,5 +308,14 @@ package actor LoopActor {
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
-    func run(_ operation: () async -> Void) async { await operation() }
+    /// Isolated to the loop and preferring it: isolation is what makes a suspension cheap, and the preference keeps code
+    /// on the loop that has lost its isolation (docs/decisions/0004).
+    func start(_ operation: @escaping () async -> Void) -> Task<Void, Never> {
+        // Safe: see ``EventLoop/launch(_:)``. Naming `self` is what makes the closure inherit its isolation.
+        nonisolated(unsafe) let operation = operation
+        return Task(executorPreference: loop) {
+            _ = self
+            unsafe await operation()
+        }
+    }
 }

@@ -21,9 +21,14 @@ package enum ProcessContext {
     package static func exit(_ code: Int32) -> Never { Glibc.exit(code) }
 
     /// Writes a line to standard error, unbuffered.
-    package static func complain(_ line: String) {
+    package static func complain(_ line: String) { put(line, to: 2) }
+
+    /// Writes a line to standard output, unbuffered: it stands there although the process goes on.
+    package static func say(_ line: String) { put(line, to: 1) }
+
+    private static func put(_ line: String, to descriptor: CInt) {
         let bytes = Array((line + "\n").utf8)
-        _ = unsafe write(2, bytes, bytes.count)
+        _ = unsafe write(descriptor, bytes, bytes.count)
     }
 
     package static var isOutputTerminal: Bool { isatty(1) != 0 }

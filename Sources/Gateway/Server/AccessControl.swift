@@ -12,7 +12,6 @@ final class AccessControl: Sendable {
     private let rules: CredentialRules
     private let failures: FailureLimiter
     private let results: MetricFamily<Counter>
-    private let isConfigured: Bool
 
     init(
         settings: AuthSettings, authenticator: Authenticator, store: JWKSStore?, failures: FailureLimiter,
@@ -22,8 +21,7 @@ final class AccessControl: Sendable {
         self.store = store
         self.failures = failures
         self.results = results
-        isConfigured = settings.isConfigured
-        rules = CredentialRules(cookieName: settings.cookieName, allowedOrigins: settings.allowedOrigins)
+        rules = settings.credentialRules
     }
 
     func middleware(for access: Access) -> any Middleware { AccessMiddleware(control: self, access: access) }
@@ -54,9 +52,19 @@ final class AccessControl: Sendable {
             return principal
         case .failure(let error):
             results.with(error.code).increment()
-            failures.count(request.peer, isBehindProxy: request.header(.xForwardedFor) != nil, now: now)
+            if error.status == 401 {
+                failures.count(request.peer, isBehindProxy: Self.isBehindProxy(request), now: now)
+            }
             throw Self.fault(error)
         }
+    }
+
+    /// Whether the peer is an ingress that speaks for many. A stranger's own X-Forwarded-For proves nothing.
+    private static func isBehindProxy(_ request: Request) -> Bool {
+        guard request.header(.xForwardedFor) != nil || request.header(.forwarded) != nil,
+            let address = IPAddress(networkBytes: request.peer.bytes.span)
+        else { return false }
+        return address.isPrivate || address.isLoopback || address.isLinkLocal
     }
 
     /// Verifies a token sent in band, to renew a socket.
@@ -93,11 +101,14 @@ final class AccessControl: Sendable {
             ownOrigin: own.span)
     }
 
-    static func fault(_ error: TokenError) -> GatewayFault { fault(error.status, error.code, error.message) }
+    static func fault(_ error: TokenError) -> GatewayFault {
+        var fault = fault(error.status, error.code, error.message)
+        if let challenge = error.challenge { try? fault.fields.append(.wwwAuthenticate, checking: challenge) }
+        return fault
+    }
 
     private static func fault(_ status: Int, _ code: String, _ message: String) -> GatewayFault {
         var fields = HeaderFields()
-        if status == 401 { fields.append(.wwwAuthenticate, "Bearer") }
         if status == 503 { fields.append(.retryAfter, "5") }
         return GatewayFault(Status(code: status) ?? .unauthorized, code, message, fields: fields)
     }

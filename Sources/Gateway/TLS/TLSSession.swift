@@ -110,7 +110,8 @@ internal import COpenSSL
     /// OpenSSL has already taken. `.closed`, `.closedDirty` and `.failed` are final and repeat.
     package func read(into room: UnsafeMutableRawBufferPointer) -> ReadOutcome {
         precondition(isEstablished, "read before the handshake was complete")
-        guard let start = room.baseAddress, room.count > 0 else { preconditionFailure("read into no room") }
+        precondition(room.count > 0, "read into no room")
+        guard let start = room.baseAddress else { return .wantRead }
         var filled = 0
         repeat {
             if let readEnd { return filled > 0 ? .bytes(filled) : readEnd }

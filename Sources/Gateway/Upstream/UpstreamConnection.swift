@@ -85,7 +85,7 @@ final class UpstreamConnection {
         stream.flush()
         lastSending = stream.loop.now
         guard case .stream(let length, let next) = request.body else { return }
-        pump = stream.loop.launch { [self] in await pumpBody(length: length, next) }
+        pump = stream.loop.launch { await self.pumpBody(length: length, next) }
     }
 
     private static func appendHead(
@@ -108,6 +108,7 @@ final class UpstreamConnection {
                 lastSending = stream.loop.now
                 if stream.unsent > Self.sendLimit { await drained() }
             }
+            guard stream.isOpen else { return }
             guard length == nil || left == 0 else { throw UpstreamError.unsendable("the body is too short") }
             if length == nil { stream.write { $0.appendLastChunk() } }
             lastSending = stream.loop.now

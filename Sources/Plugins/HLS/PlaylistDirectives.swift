@@ -1,7 +1,4 @@
-// until PluginKit re-exports it
-import GatewayBytes
-package import GatewayHTTP
-import PluginKit
+package import PluginKit
 
 /// Why a viewer's delivery directives were not forwarded.
 package enum PlaylistDirectiveError: Error, Hashable, Sendable {

@@ -1,7 +1,4 @@
-// until PluginKit re-exports it
-package import GatewayBytes
-package import GatewayHTTP
-import PluginKit
+package import PluginKit
 
 /// Why a playlist is refused, whole: a playlist with one reference left out or left alone would stall a player later
 /// and farther from the cause. Lines count from 1.

@@ -1,6 +1,4 @@
-// until PluginKit re-exports it
-package import GatewayBytes
-import PluginKit
+package import PluginKit
 
 /// What a playlist may cost. A playlist comes from a stranger, and every number in it is theirs to choose.
 package struct PlaylistLimits: Hashable, Sendable {
@@ -26,4 +24,10 @@ package struct PlaylistLimits: Hashable, Sendable {
     package var directives = 16
 
     package init() {}
+
+    /// - Parameter input: The playlist as it arrives; ``output`` is four times that.
+    package init(input: ByteCount) {
+        self.input = input
+        output = .bytes(input.bytes * 4)
+    }
 }

@@ -1,5 +1,3 @@
-// until PluginKit re-exports it
-import GatewayBytes
 import PluginKit
 
 /// One line: `start..<end` is what it says, `end..<next` its terminator: LF, CRLF, nothing at the end, or a lone

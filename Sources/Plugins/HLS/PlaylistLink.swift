@@ -1,7 +1,4 @@
-// until PluginKit re-exports it
-import GatewayBytes
-package import GatewayHTTP
-import PluginKit
+package import PluginKit
 
 /// Why a path is not a link of ours.
 package enum ProxyLinkError: Error, Hashable, Sendable {
@@ -18,6 +15,9 @@ package enum ProxyLinkError: Error, Hashable, Sendable {
 ///
 /// Variables for a child playlist to import stand in that URL's fragment, which is never sent upstream; so the link
 /// says all there is to know, and any replica can serve it.
+///
+/// Behind the base64 stands the extension of the upstream path, if it has one: players judge segments by it. A dot is no
+/// digit of base64, so it is plain where the extension begins, and reading a link ignores it.
 package struct ProxyLink: Hashable, Sendable {
     package let kind: LinkKind
     package let url: HTTPURL
@@ -31,10 +31,12 @@ package struct ProxyLink: Hashable, Sendable {
 
     /// Reads the last segment of a link's path.
     ///
-    /// - Parameter encoded: With or without padding; padding may be percent-encoded, as some clients do.
+    /// - Parameter encoded: With or without padding, which may be percent-encoded, as some clients do; with or without
+    ///   an extension.
     package init(
         kind: LinkKind, encoded: Span<UInt8>, limits: PlaylistLimits = .init()
     ) throws(ProxyLinkError) {
+        let encoded = encoded.extracting(0..<Self.encodedLength(encoded))
         let limit = limits.url.bytes + limits.carried.bytes + 1
         guard encoded.count <= (limit + 2) / 3 * 4 + 4 else { throw .tooLong }
         guard let bytes = Base64URL.decode(Self.withPlainPadding(encoded), padding: .optional) else {
@@ -52,6 +54,13 @@ package struct ProxyLink: Hashable, Sendable {
         self.kind = kind
     }
 
+    /// What is left without an extension.
+    private static func encodedLength(_ text: Span<UInt8>) -> Int {
+        let tail = (max(0, text.count - 6)..<text.count).map { text[$0] }
+        guard let found = PathExtension.of(tail[...]) else { return text.count }
+        return text.count - found.count - 1
+    }
+
     private static func withPlainPadding(_ encoded: Span<UInt8>) -> [UInt8] {
         var text = encoded.indices.map { encoded[$0] }
         var padding = 0
@@ -65,7 +74,7 @@ package struct ProxyLink: Hashable, Sendable {
         return text
     }
 
-    /// The path, with padding, as other programs of this family write it.
+    /// The path, with padding, as other programs of this family write it, and the extension.
     ///
     /// - Parameter root: What the routes stand under, without a slash at its end.
     package func path(under root: String = Self.root) -> [UInt8] {
@@ -88,6 +97,10 @@ package struct ProxyLink: Hashable, Sendable {
             text.append(contentsOf: reference.carried)
         }
         output.append(contentsOf: Base64URL.encode(text, padding: true).utf8)
+        if let name = PathExtension.of(reference.url.path) {
+            output.append(UInt8(ascii: "."))
+            output.append(contentsOf: name)
+        }
     }
 
     package static let root = "/proxy"

@@ -1,6 +1,3 @@
-// until PluginKit re-exports it
-import GatewayBytes
-import GatewayHTTP
 import PluginKit
 
 /// One walk over a playlist that copies it and exchanges references for links.

@@ -1,7 +1,4 @@
-// until PluginKit re-exports it
-import GatewayBytes
-package import GatewayHTTP
-import PluginKit
+package import PluginKit
 
 /// What stands behind a reference: another playlist, to be rewritten in turn, or bytes to relay.
 package enum LinkKind: Hashable, Sendable {

@@ -1,5 +1,3 @@
-// until PluginKit re-exports it
-import GatewayBytes
 import PluginKit
 
 /// The variables of a playlist (EXT-X-DEFINE, RFC 8216bis §4.4.2.3), by name.

@@ -1,0 +1,46 @@
+import GatewayHTTP
+package import GatewayUpstream
+
+extension GatewayFault {
+    /// What a client is told when an upstream gave no answer: out of reach, broken, late and busy are told apart, and
+    /// nothing is said of names or addresses behind the gateway. Log the error itself.
+    package init(_ error: UpstreamError) {
+        var fields = HeaderFields()
+        if case .tooManyWaiting = error { fields.append(.retryAfter, "1") }
+        let (status, code) = error.answer
+        self.init(status, code, "\(error.summary).", source: .upstream, fields: fields)
+    }
+}
+
+extension UpstreamError {
+    fileprivate var answer: (Status, String) {
+        switch self {
+        case .connectTimedOut, .firstByteTimedOut, .idleTimedOut: (.gatewayTimeout, "upstream_timeout")
+        case .tooManyWaiting: (.serviceUnavailable, "upstream_busy")
+        case .destinationRefused: (.forbidden, "destination_refused")
+        case .nameNotFound, .nameLookupFailed, .connectFailed, .cipher: (.badGateway, "upstream_unreachable")
+        case .closedBeforeAnswer, .malformed, .bodyIncomplete, .bodyTooLarge: (.badGateway, "upstream_broken")
+        case .unsendable: (.badGateway, "upstream_unsendable")
+        }
+    }
+
+    /// ``description`` for strangers: without host names, addresses, and words of the upstream's own.
+    package var summary: String {
+        switch self {
+        case .destinationRefused: "The upstream's address is not one that the gateway connects to"
+        case .nameNotFound: "The upstream's host name does not exist"
+        case .nameLookupFailed: "The upstream's host name could not be looked up"
+        case .connectFailed: "The upstream does not accept connections"
+        case .cipher: "No trusted TLS connection to the upstream could be made"
+        case .connectTimedOut: "Connecting to the upstream took too long"
+        case .firstByteTimedOut: "The upstream did not answer in time"
+        case .idleTimedOut: "The upstream stopped in the middle of its answer"
+        case .closedBeforeAnswer: "The upstream closed the connection before it answered"
+        case .malformed: "The upstream's answer is not valid HTTP"
+        case .bodyIncomplete: "The upstream closed the connection in the middle of its answer"
+        case .bodyTooLarge(let limit): "The upstream's answer is larger than \(limit) bytes"
+        case .tooManyWaiting: "Too many requests wait for the upstream"
+        case .unsendable: "The request cannot be sent to the upstream"
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import GatewayHTTP
+import PluginKit
+import Testing
+
+@testable import ProxyPlugin
+
+@Suite("Forwarded fields")
+struct ForwardedFieldsTests {
+    private static let client = ForwardedFields.Client(
+        address: "192.0.2.7", isSecure: true, authority: "api.example:8443", requestID: "0123")
+
+    private func forward(_ lines: [String], from client: ForwardedFields.Client = Self.client) throws -> HeaderFields {
+        let text = (["GET /x HTTP/1.1", "Host: api.example:8443"] + lines).joined(separator: "\r\n") + "\r\n\r\n"
+        let bytes = Array(text.utf8)
+        var head = RequestHead()
+        var parser = RequestParser()
+        return try unsafe bytes.withUnsafeBytes { raw in
+            #expect(try unsafe parser.parse(raw, into: &head))
+            return try unsafe ForwardedFields.of(head, raw, from: client)
+        }
+    }
+
+    @Test(
+        "end-to-end fields go through as they are, repeated ones too",
+        arguments: [
+            "Accept: a/b", "authorization: Bearer t", "Cookie: a=1", "X-Own-Thing: yes", "Range: bytes=0-1",
+            "X-HTTP-Method-Override: PUT", "Via: 1.1 a", "Origin: https://a.example",
+        ])
+    func endToEnd(_ line: String) throws {
+        let sent = try forward([line, line]).description
+        #expect(sent.hasPrefix("\(line)\r\n\(line)\r\nX-Forwarded-For: "))
+    }
+
+    @Test(
+        "what is for this connection, or claims who the client is, does not",
+        arguments: [
+            "Connection: keep-alive, X-Own", "Keep-Alive: timeout=5", "TE: trailers", "Trailer: X", "Upgrade: h2c",
+            "Proxy-Connection: close", "Proxy-Authorization: Basic eA==", "Expect: 100-continue",
+            "Forwarded: for=1.2.3.4", "X-Forwarded-Port: 1", "X-Forwarded-Prefix: /x", "X-Forwarded-Server: s",
+            "X-Real-IP: 1.2.3.4", "X-Client-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4", "CF-Connecting-IP: 1.2.3.4",
+            "X-Original-URL: /admin", "X-Rewrite-URL: /admin", "Proxy: http://evil.example",
+        ])
+    func dropped(_ line: String) throws {
+        let sent = try forward([line, "X-Own: 1", "Connection: close, x-own"]).description
+        #expect(sent.hasPrefix("X-Forwarded-For: 192.0.2.7\r\n"), "\(sent)")
+    }
+
+    @Test("the client's identity is written anew, and never added to what it said itself")
+    func identity() throws {
+        let sent = try forward([
+            "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: gopher", "X-Forwarded-Host: evil.example",
+            "X-Request-ID: a",
+        ])
+        #expect(sent.all(.xForwardedFor) == ["192.0.2.7"])
+        #expect(sent.all(.xForwardedProto) == ["https"])
+        #expect(sent.all(.xForwardedHost) == ["api.example:8443"])
+        #expect(sent.all(.xRequestID) == ["0123"])
+        #expect(!sent.contains(.host))
+    }
+
+    @Test("a client that named no host is not given one")
+    func noHost() throws {
+        let client = ForwardedFields.Client(address: "::1", isSecure: false, authority: "", requestID: "0")
+        let sent = try forward([], from: client)
+        #expect(sent.description == "X-Forwarded-For: ::1\r\nX-Forwarded-Proto: http\r\nX-Request-ID: 0\r\n")
+    }
+}
