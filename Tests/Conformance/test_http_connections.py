@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from wire.http import CANARY, Closed, HTTPConnection, accepted, chunked, exchange, get, post, refused
+from wire.http import CANARY, Closed, HTTPConnection, chunked, exchange, get, post, refused
 
 
 def persists(gateway, data, method="GET", version="1.1"):

@@ -117,7 +117,7 @@ class TestTransferEncoding:
          "chunked, gzip", "chunked, identity", "chunked, chunked", "chunked,chunked", "chunked chunked", "xchunked", "chunkedx", "chunked;q=1",
          "chunked; a=b", "chunked;", '"chunked"', "'chunked'", "", " ", ",", "chunked\x0b", "\x0bchunked", "chunked\x0c", "chunked\x00", "\x00chunked", "chunked\xa0",
          "\x85chunked", "chun ked", "chunk", "chunke", "cow", "cow, chunked", "chunked/1", "chunked=1", "[chunked]", "(chunked)", "\\chunked", "chunked\t\x01",
-         "chunked\x1f", "chunked\xff", "ｃhunked".encode().decode("latin-1"), "chunKed".replace("K", "K").encode().decode("latin-1"), "0", "5", "trailers", "*"],
+         "chunked\x1f", "chunked\xff", "ｃhunked".encode().decode("latin-1"), "chun\u212aed".encode().decode("latin-1"), "0", "5", "trailers", "*"],
         ids=repr,
     )
     def test_9112_6_1_anything_else_is_refused_and_the_connection_closed(self, plain, value):
@@ -287,13 +287,10 @@ class TestChunkedCoding:
     def test_9112_7_1_an_error_after_good_chunks_breaks_the_answer_visibly(self, plain):
         with HTTPConnection(plain) as connection:
             connection.send(chunked(b"5\r\nhello\r\n"))
-            assert connection.is_silent(0.05) or connection.buffer  # the head may have left
-            connection.send(b"bad\r\n" + CANARY)
-            try:
-                responses = connection.responses_to_end("POST")
-            except Closed:
-                return
-            assert [r.status for r in responses] == [400]
+            connection.read_until(b"hello")
+            connection.send(b"what\r\n" + CANARY)
+            rest = connection.read_to_end()
+            assert b"0\r\n\r\n" not in rest and b"canary" not in rest, f"it looks whole: {rest!r}"
 
 
 class TestTrailers:

@@ -44,9 +44,8 @@ struct Forwarding: Sendable {
     /// How many more times an OPTIONS request may be forwarded; `nil` when it does not say. For other methods that are
     /// forwarded the field has no meaning (RFC 9110 §7.6.2).
     private static func forwardsLeft(of request: Request) -> Int? {
-        guard request.method == .options, let text = request.header(.maxForwards), let left = Int(text), left >= 0 else {
-            return nil
-        }
+        guard request.method == .options, let text = request.header(.maxForwards), let left = Int(text), left >= 0
+        else { return nil }
         return left
     }
 
