@@ -1,4 +1,4 @@
-"""What a gateway owes both sides: RFC 9110 §7.6, §15.6.3; RFC 9112 §5, §6.3, §7, §9.2 as an intermediary, and as a client."""
+"""What a gateway owes both sides: RFC 9110 §7.6, §15.6.3; RFC 9112 §5, §6.3, §7, §9.2."""
 
 import itertools
 import time
@@ -27,7 +27,11 @@ def asked(gateway, data, method="GET", version="1.1"):
         while not responses or responses[-1].body != b"that was all":
             if not connection.buffer and not connection.fill():
                 return responses
-            responses.append(connection.response(method, version) if all(r.status < 200 for r in responses) else connection.response())
+            responses.append(
+                connection.response(method, version)
+                if all(r.status < 200 for r in responses)
+                else connection.response()
+            )
         return responses[:-1]
 
 
@@ -46,7 +50,7 @@ def got(gateway, upstream, path, script, method="GET", version="1.1"):
 
 
 def broken(gateway, upstream, path, script):
-    """A client is told of the upstream's fault: by 502, or, once the head has left, by a body that is visibly not whole."""
+    """A client is told of the upstream's fault: by 502, or, once the head has left, by a body that is not whole."""
     upstream.script[path] = script
     try:
         responses = asked(gateway, request("GET", path))
@@ -65,13 +69,24 @@ class TestRequests:
         accepted(proxy, request(method, path, "Content-Length: 0\r\n"), method)
         assert upstream.only(path).method == method
 
-    @pytest.mark.parametrize("name", ["Connection", "Keep-Alive", "Proxy-Connection", "TE", "Transfer-Encoding", "Upgrade", "Proxy-Authorization"])
+    @pytest.mark.parametrize(
+        "name",
+        ["Connection", "Keep-Alive", "Proxy-Connection", "TE", "Transfer-Encoding", "Upgrade", "Proxy-Authorization"],
+    )
     def test_9110_7_6_1_hop_by_hop_fields_end_here(self, proxy, upstream, path, name):
-        value = {"TE": "trailers, gzip", "Transfer-Encoding": "chunked", "Connection": "keep-alive", "Upgrade": "foo"}.get(name, "x")
+        value = {
+            "TE": "trailers, gzip",
+            "Transfer-Encoding": "chunked",
+            "Connection": "keep-alive",
+            "Upgrade": "foo",
+        }.get(name, "x")
         body = b"0\r\n\r\n" if name == "Transfer-Encoding" else b""
         accepted(proxy, request("POST", path, f"{name}: {value}\r\n", body), "POST")
         seen = upstream.only(path)
-        assert not seen.get(name) or (name, seen.get(name)) in (("Transfer-Encoding", "chunked"), ("Connection", "keep-alive"))
+        assert not seen.get(name) or (name, seen.get(name)) in (
+            ("Transfer-Encoding", "chunked"),
+            ("Connection", "keep-alive"),
+        )
 
     @pytest.mark.parametrize("option", ["X-Hop", "x-hop", "foo, X-Hop", "X-Hop, close", ",X-Hop,"])
     def test_9110_7_6_1_so_does_what_connection_names(self, proxy, upstream, path, option):
@@ -123,8 +138,15 @@ class TestRequests:
         seen = upstream.only(path)
         assert (seen.body, seen.get("content-length")) == (body, str(size))
 
-    @pytest.mark.parametrize("coded, body", [(b"5\r\nhello\r\n0\r\n\r\n", b"hello"), (b"5;a=b;c=\"d\"\r\nhello\r\n6\r\n world\r\n0\r\nX-T: y\r\n\r\n", b"hello world"), (b"0\r\n\r\n", b""),
-                                             (b"05\r\nhello\r\n00\r\n\r\n", b"hello")])
+    @pytest.mark.parametrize(
+        "coded, body",
+        [
+            (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+            (b"5;a=b;c=\"d\"\r\nhello\r\n6\r\n world\r\n0\r\nX-T: y\r\n\r\n", b"hello world"),
+            (b"0\r\n\r\n", b""),
+            (b"05\r\nhello\r\n00\r\n\r\n", b"hello"),
+        ],
+    )
     def test_9112_7_1_a_chunked_body_is_coded_anew(self, proxy, upstream, path, coded, body):
         accepted(proxy, chunked(coded, target=path), "POST")
         seen = upstream.only(path)
@@ -132,7 +154,11 @@ class TestRequests:
 
     @pytest.mark.parametrize("data", ["length", "chunked"])
     def test_9112_8_half_a_request_never_looks_whole(self, proxy, upstream, path, data):
-        whole = post(b"x" * 50, "Content-Length: 100\r\n", path) if data == "length" else chunked(b"5\r\nhello\r\n", target=path)
+        whole = (
+            post(b"x" * 50, "Content-Length: 100\r\n", path)
+            if data == "length"
+            else chunked(b"5\r\nhello\r\n", target=path)
+        )
         with HTTPConnection(proxy) as connection:
             connection.send(whole).half_close()
             try:
@@ -141,7 +167,16 @@ class TestRequests:
                 pass
         assert not any(seen.is_whole for seen in upstream.at(path))
 
-    @pytest.mark.parametrize("coded", [b"5\r\nhello\r\nx\r\n", b"5\r\nhelloxx", b"5\nhello\r\n0\r\n\r\n", b"FFFFFFFFFFFFFFFFF\r\n", b"5\r\nhello\r\n0\r\nX : y\r\n\r\n"])
+    @pytest.mark.parametrize(
+        "coded",
+        [
+            b"5\r\nhello\r\nx\r\n",
+            b"5\r\nhelloxx",
+            b"5\nhello\r\n0\r\n\r\n",
+            b"FFFFFFFFFFFFFFFFF\r\n",
+            b"5\r\nhello\r\n0\r\nX : y\r\n\r\n",
+        ],
+    )
     def test_9112_7_1_a_malformed_body_never_looks_whole(self, proxy, upstream, path, coded):
         with HTTPConnection(proxy) as connection:
             connection.send(chunked(coded + b"GET /up/hidden HTTP/1.1\r\nHost: a\r\n\r\n", target=path))
@@ -152,16 +187,27 @@ class TestRequests:
                 pass
         assert not any(seen.is_whole for seen in upstream.at(path)) and not upstream.at("/up/hidden")
 
-    @pytest.mark.parametrize("fields, body", [
-        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"), ("Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", b"0\r\n\r\n"),
-        ("Transfer-Encoding: xchunked\r\n", b"0\r\n\r\n"), ("Content-Length: 5\r\nContent-Length: 6\r\n", b"hello"), ("Content-Length: +5\r\n", b"hello"),
-        ("Transfer-Encoding : chunked\r\n", b"0\r\n\r\n"), ("X: y\r\n Transfer-Encoding: chunked\r\n", b"0\r\n\r\n"), ("X: y\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
-    ])
+    @pytest.mark.parametrize(
+        "fields, body",
+        [
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", b"0\r\n\r\n"),
+            ("Transfer-Encoding: xchunked\r\n", b"0\r\n\r\n"),
+            ("Content-Length: 5\r\nContent-Length: 6\r\n", b"hello"),
+            ("Content-Length: +5\r\n", b"hello"),
+            ("Transfer-Encoding : chunked\r\n", b"0\r\n\r\n"),
+            ("X: y\r\n Transfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+            ("X: y\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+        ],
+    )
     def test_9112_11_2_nothing_that_was_refused_reaches_the_upstream(self, proxy, upstream, path, fields, body):
         refused(proxy, request("POST", path, fields, body + b"GET /up/hidden HTTP/1.1\r\nHost: a\r\n\r\n"))
         assert not upstream.at(path) and not upstream.at("/up/hidden")
 
-    @pytest.mark.parametrize("target", ["/up/../echo", "/up/%2e%2e/echo", "/up/./x", "/up/a/../../up/b", "/up/%2fa", "/up/a%0d%0aX:%20y", "/up/a%20b"])
+    @pytest.mark.parametrize(
+        "target",
+        ["/up/../echo", "/up/%2e%2e/echo", "/up/./x", "/up/a/../../up/b", "/up/%2fa", "/up/a%0d%0aX:%20y", "/up/a%20b"],
+    )
     def test_9110_4_2_3_no_path_changes_its_meaning_on_the_way(self, proxy, upstream, target):
         before = len(upstream.requests)
         asked(proxy, request("GET", target))
@@ -206,12 +252,19 @@ class TestResponses:
         assert response.framing == ("chunked" if version == "1.1" else "close")
 
     @pytest.mark.parametrize("version", ["1.1", "1.0"])
-    @pytest.mark.parametrize("coded, body", [(b"5\r\nhello\r\n0\r\n\r\n", b"hello"), (b"5;a\r\nhello\r\n0\r\nX: y\r\n\r\n", b"hello"), (b"0\r\n\r\n", b"")])
+    @pytest.mark.parametrize(
+        "coded, body",
+        [(b"5\r\nhello\r\n0\r\n\r\n", b"hello"), (b"5;a\r\nhello\r\n0\r\nX: y\r\n\r\n", b"hello"), (b"0\r\n\r\n", b"")],
+    )
     def test_9112_7_1_a_chunked_answer(self, proxy, upstream, path, version, coded, body):
-        response = got(proxy, upstream, path, answer("Transfer-Encoding: chunked\r\n", coded, length=False), version=version)
+        response = got(
+            proxy, upstream, path, answer("Transfer-Encoding: chunked\r\n", coded, length=False), version=version
+        )
         assert response.body == body
 
-    @pytest.mark.parametrize("name", ["Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "X-Hop", "Proxy-Authenticate"])
+    @pytest.mark.parametrize(
+        "name", ["Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "X-Hop", "Proxy-Authenticate"]
+    )
     def test_9110_7_6_1_hop_by_hop_fields_end_here(self, proxy, upstream, path, name):
         value = "x-hop" if name == "Connection" else "timeout=5"
         response = got(proxy, upstream, path, answer(f"Connection: X-Hop\r\n{name}: {value}\r\n"))
@@ -235,7 +288,10 @@ class TestResponses:
         upstream.script[path] = f"HTTP/1.1 {status}\r\nETag: \"a\"\r\n\r\n".encode()
         assert accepted(proxy, request("GET", path), status=int(status[:3])).get("etag") == '"a"'
 
-    @pytest.mark.parametrize("status", [200, 201, 203, 206, 299, 300, 301, 302, 307, 308, 399, 400, 404, 410, 418, 429, 451, 499, 500, 503, 599])
+    @pytest.mark.parametrize(
+        "status",
+        [200, 201, 203, 206, 299, 300, 301, 302, 307, 308, 399, 400, 404, 410, 418, 429, 451, 499, 500, 503, 599],
+    )
     def test_9110_15_every_final_status_is_passed_on(self, proxy, upstream, path, status):
         assert got(proxy, upstream, path, answer(status=f"{status} Whatever")).status == status
 
@@ -246,7 +302,9 @@ class TestResponses:
         assert got(proxy, upstream, path, script, version=version).body == b"ok"
 
     def test_9110_7_8_a_switch_that_nobody_asked_for_is_502(self, proxy, upstream, path):
-        broken(proxy, upstream, path, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n")
+        broken(
+            proxy, upstream, path, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n"
+        )
 
     @pytest.mark.parametrize(
         "script",
@@ -266,14 +324,31 @@ class TestResponses:
             pytest.param(answer("Content-Length: -2\r\n", length=False), id="negative"),
             pytest.param(answer("Content-Length: 2, 3\r\n", length=False), id="a list of lengths"),
             pytest.param(answer("Content-Length: 99999999999999999999\r\n", length=False), id="beyond 2^64"),
-            pytest.param(answer("Transfer-Encoding: gzip, chunked\r\n", b"0\r\n\r\n", length=False), id="a coding that was not asked for"),
-            pytest.param([answer("Transfer-Encoding: xchunked\r\n", b"0\r\n\r\n", length=False), None], id="an unknown coding"),
+            pytest.param(
+                answer("Transfer-Encoding: gzip, chunked\r\n", b"0\r\n\r\n", length=False),
+                id="a coding that was not asked for",
+            ),
+            pytest.param(
+                [answer("Transfer-Encoding: xchunked\r\n", b"0\r\n\r\n", length=False), None], id="an unknown coding"
+            ),
             pytest.param([b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", None], id="half a body"),
-            pytest.param([answer("Transfer-Encoding: chunked\r\n", b"5\r\nhel", length=False), None], id="half a chunk"),
-            pytest.param([answer("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n", length=False), None], id="no last chunk"),
-            pytest.param([answer("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n", length=False), None], id="no end of the trailers"),
-            pytest.param([answer("Transfer-Encoding: chunked\r\n", b"g\r\nhello\r\n", length=False), None], id="no chunk"),
-            pytest.param([answer("Transfer-Encoding: chunked\r\n", b"5\r\nhelloxx", length=False), None], id="a chunk that is too long"),
+            pytest.param(
+                [answer("Transfer-Encoding: chunked\r\n", b"5\r\nhel", length=False), None], id="half a chunk"
+            ),
+            pytest.param(
+                [answer("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n", length=False), None], id="no last chunk"
+            ),
+            pytest.param(
+                [answer("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n", length=False), None],
+                id="no end of the trailers",
+            ),
+            pytest.param(
+                [answer("Transfer-Encoding: chunked\r\n", b"g\r\nhello\r\n", length=False), None], id="no chunk"
+            ),
+            pytest.param(
+                [answer("Transfer-Encoding: chunked\r\n", b"5\r\nhelloxx", length=False), None],
+                id="a chunk that is too long",
+            ),
             pytest.param(answer("X: a\x00b\r\n"), id="NUL in a value"),
             pytest.param(answer("X\x00: a\r\n"), id="NUL in a name"),
             pytest.param(answer("X\r\n"), id="no colon"),
@@ -285,9 +360,11 @@ class TestResponses:
         broken(proxy, upstream, path, script)
         accepted(proxy, request("GET", path + "/after"))
 
-    @pytest.mark.parametrize("field", ["X : a", "X: a\r\n b", "X: a\rb", "X: a\r\n\tb", "Transfer-Encoding : chunked", "X: \x01"])
+    @pytest.mark.parametrize(
+        "field", ["X : a", "X: a\r\n b", "X: a\rb", "X: a\r\n\tb", "Transfer-Encoding : chunked", "X: \x01"]
+    )
     def test_9112_5_a_malformed_field_is_mended_or_502(self, proxy, upstream, path, field):
-        """§5.1: white space before the colon MUST be removed from a response; §5.2: a fold MUST be replaced or refused."""
+        """§5.1: white space before the colon MUST be removed; §5.2: a fold MUST be replaced or refused."""
         upstream.script[path] = [answer(field + "\r\n"), None]
         try:
             responses = asked(proxy, request("GET", path))
@@ -329,7 +406,11 @@ class TestResponses:
         if coding == "length":
             script = answer(body=body)
         elif coding == "chunked":
-            script = answer("Transfer-Encoding: chunked\r\n", (b"%x\r\n%s\r\n" % (size, body) if size else b"") + b"0\r\n\r\n", length=False)
+            script = answer(
+                "Transfer-Encoding: chunked\r\n",
+                (b"%x\r\n%s\r\n" % (size, body) if size else b"") + b"0\r\n\r\n",
+                length=False,
+            )
         else:
             script = [answer(body=body, length=False), None]
         assert got(proxy, upstream, path, script, version=version).body == body

@@ -13,9 +13,21 @@ BODY = b"=" * 20 + HIDDEN
 OCTETS = b"\0\x01\t\n\x0b\x0c\r\x1f \"#%&'()*+,-./05:;<=>?@A[\\]_{|}\x7f\x80\x85\xa0\xad\xff"
 
 REQUESTS = {
-    "with a length": (b"POST /echo HTTP/1.1\r\nHost: gateway.test\r\nX-Any: value\r\nContent-Length: %d\r\nAccept: */*\r\n\r\n" % len(BODY), BODY),
-    "in chunks": (b"POST /echo HTTP/1.1\r\nHost: gateway.test\r\nX-Any: value\r\nTransfer-Encoding: chunked\r\nAccept: */*\r\n\r\n%x;a=b\r\n" % len(BODY), BODY + b"\r\n0\r\nX: y\r\n\r\n"),
-    "a GET with a length": (b"GET /echo?q HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: %d\r\nConnection: keep-alive\r\n\r\n" % len(BODY), BODY),
+    "with a length": (
+        b"POST /echo HTTP/1.1\r\nHost: gateway.test\r\nX-Any: value\r\nContent-Length: %d\r\nAccept: */*\r\n\r\n"
+        % len(BODY),
+        BODY,
+    ),
+    "in chunks": (
+        b"POST /echo HTTP/1.1\r\nHost: gateway.test\r\nX: value\r\nTransfer-Encoding: chunked\r\nTE: x\r\n\r\n%x;a=b\r\n"
+        % len(BODY),
+        BODY + b"\r\n0\r\nX: y\r\n\r\n",
+    ),
+    "a GET with a length": (
+        b"GET /echo?q HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: %d\r\nConnection: keep-alive\r\n\r\n"
+        % len(BODY),
+        BODY,
+    ),
 }
 
 
@@ -72,7 +84,10 @@ def test_9112_11_2_one_byte_left_out(plain, name):
 def test_9112_11_2_two_neighbours_exchanged(plain, name):
     head, rest = REQUESTS[name]
     for place in range(len(head) - 1):
-        check(plain, head[:place] + head[place + 1 : place + 2] + head[place : place + 1] + head[place + 2 :] + rest + CANARY)
+        check(
+            plain,
+            head[:place] + head[place + 1 : place + 2] + head[place : place + 1] + head[place + 2 :] + rest + CANARY,
+        )
 
 
 @pytest.mark.parametrize("name", REQUESTS)

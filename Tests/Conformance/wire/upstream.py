@@ -71,7 +71,9 @@ class Upstream:
         if not found or not all(fields):
             self._note_nonsense(head)
             return False
-        request = Request(found[1].decode(), found[2].decode(), [(f[1].decode(), f[2].decode("latin-1")) for f in fields])
+        request = Request(
+            found[1].decode(), found[2].decode(), [(f[1].decode(), f[2].decode("latin-1")) for f in fields]
+        )
         with self.arrived:
             self.requests.append(request)
             self.arrived.notify_all()
