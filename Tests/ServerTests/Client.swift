@@ -98,7 +98,7 @@ final class Client {
             case .failed(let error): throw error
             }
         }
-        let count = unsafe Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue))
+        let count = unsafe Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
         if count >= 0 { return count }
         if errno == EAGAIN { return 0 }
         throw Reset()
@@ -268,8 +268,8 @@ struct Answer {
 
     /// The word for programs in an error.
     var code: String? {
-        guard let start = text.range(of: "\"code\":\"") else { return nil }
-        return String(text[start...].dropFirst(8).prefix { $0 != "\"" })
+        let parts = text.split(separator: "\"code\":\"", maxSplits: 1)
+        return parts.count == 2 ? String(parts[1].prefix { $0 != "\"" }) : nil
     }
 }
 
@@ -279,15 +279,6 @@ extension StringProtocol {
         while text.first == " " { text.removeFirst() }
         while text.last == " " { text.removeLast() }
         return String(text)
-    }
-
-    fileprivate func range(of needle: String) -> PartialRangeFrom<Index>? {
-        var place = startIndex
-        while place < endIndex {
-            if self[place...].hasPrefix(needle) { return place... }
-            place = index(after: place)
-        }
-        return nil
     }
 }
 

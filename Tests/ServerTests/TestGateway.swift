@@ -80,14 +80,15 @@ final class TestGateway: Sendable {
     ) -> Configuration {
         var environment = defaults
         for (name, value) in settings { environment[name] = value }
-        return Configuration(environment: environment, compiled: plugins) { _ in [] }
+        return Configuration(environment: environment, compiled: plugins) { _, _ in [] }
     }
 
     /// - Parameters:
     ///   - settings: On top of the defaults; `nil` unsets.
     ///   - script: What the plugin `scripted` registers.
     init(
-        _ settings: [String: String?] = [:], plugins: [any Plugin.Type] = [Scripted.self], over carriage: Carriage = .plain,
+        _ settings: [String: String?] = [:], plugins: [any Plugin.Type] = [Scripted.self],
+        over carriage: Carriage = .plain,
         _ script: @escaping Scripted.Script = { _ in }
     ) throws {
         let memory = MemoryLog()

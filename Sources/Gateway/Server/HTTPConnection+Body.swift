@@ -136,6 +136,26 @@ extension HTTPConnection: RequestBodySource {
         }
     }
 
+    /// Reads past the chunks that are here already of a body that no handler read. If they are none, that is the answer:
+    /// a request is not good because nobody looked at the rest of it (RFC 9112 §7.1, §11.2).
+    func checkUnreadBody(of request: Request, before response: Response) -> Response {
+        guard case .chunked = body.rest, response.body.isWhole, !body.expectsContinue, inputWaiter == nil else {
+            return response
+        }
+        var discarded = 0
+        do {
+            while discarded <= settings.discardLimit.bytes, let chunk = try takeChunk() {
+                try countBody(chunk)
+                discarded += chunk.count
+            }
+            return response
+        } catch let fault as GatewayFault {
+            return fault.response(requestID: request.id)
+        } catch {
+            return response
+        }
+    }
+
     /// Reads past what is left of a body nobody wanted; `false` if that is too much, and the connection must close.
     func discardBody() async -> Bool {
         guard !body.isComplete else { return true }
@@ -157,5 +177,15 @@ extension HTTPConnection: RequestBodySource {
     var canDiscardBody: Bool {
         guard case .length(let left) = body.rest else { return true }
         return left <= UInt64(settings.discardLimit.bytes)
+    }
+}
+
+extension ResponseBody {
+    /// Nothing of it is still to be made while the request's body is read.
+    fileprivate var isWhole: Bool {
+        switch self {
+        case .empty, .literal, .bytes: true
+        case .stream, .upstream, .webSocket: false
+        }
     }
 }

@@ -41,11 +41,14 @@ extension HTTPConnection {
 
     private func plan(_ response: Response, _ request: Request, _ body: OutgoingBody) -> ResponsePlan {
         let keepsOpen = request.head.keepAlive && !reply.mustClose && (!server.isDraining || hasInput)
+        // An Upgrade field needs the connection option of the same name (RFC 9110 §7.8).
+        let isOffer = response.status == .upgradeRequired
         let plan = ResponsePlan(
-            response.status, body: body, answering: request.method, minorVersion: Int(request.head.minorVersion) == 0 ? 0 : 1,
-            connection: response.status == .switchingProtocols ? .upgrade : keepsOpen ? .keepAlive : .close)
+            response.status, body: body, answering: request.method,
+            minorVersion: Int(request.head.minorVersion) == 0 ? 0 : 1,
+            connection: keepsOpen ? (isOffer ? .upgrade : .keepAlive) : .close)
         reply.plan = plan
-        if !plan.keepAlive { reply.mustClose = true }
+        if !plan.keepAlive, !(isOffer && keepsOpen) { reply.mustClose = true }
         return plan
     }
 
@@ -69,12 +72,12 @@ extension HTTPConnection {
     }
 
     /// An error that has no request: the head could not be read.
-    func writeRefusal(_ response: Response) {
+    func writeRefusal(_ response: Response, to method: Method) {
         guard case .bytes(let bytes) = response.body else { return }
         let plan = ResponsePlan(
-            response.status, body: .length(UInt64(bytes.count)), answering: .get, minorVersion: 1, connection: .close)
+            response.status, body: .length(UInt64(bytes.count)), answering: method, minorVersion: 1, connection: .close)
         writeHead(response, plan)
-        stream.write { $0.append(bytes) }
+        if plan.coding != .none { stream.write { $0.append(bytes) } }
     }
 
     // MARK: Streams
@@ -151,7 +154,8 @@ extension HTTPConnection {
     func record(_ status: Status, _ request: Request, started: MonotonicTime) {
         let microseconds = Int(MonotonicTime.read().nanoseconds(since: started) / 1000)
         server.record(
-            request, of: route, remote: remote, status: status, received: Int(clamping: body.received), sent: reply.bodyBytes,
+            request, of: route, remote: remote, status: status, received: Int(clamping: body.received),
+            sent: reply.bodyBytes,
             microseconds: microseconds)
     }
 }

@@ -91,7 +91,7 @@ import PluginKit
         phase = .handling
         stream.deadline = .distantFuture
         let started = stream.loop.now
-        let response = await respond(to: request)
+        let response = checkUnreadBody(of: request, before: await respond(to: request))
         if case .webSocket(let upgrade) = response.body {
             // Who left meanwhile gets no socket: nobody would ever close it.
             guard stream.isOpen, let refusal = open(upgrade, for: request, started: started) else { return false }
@@ -243,7 +243,7 @@ import PluginKit
         reply.mustClose = true
         let id = server.nextRequestID()
         let fault = GatewayFault(error.status, error.code, error.message)
-        writeRefusal(fault.response(requestID: id))
+        writeRefusal(fault.response(requestID: id), to: head.method)
         server.logRefusal(error, id: id, peer: stream.peer)
     }
 

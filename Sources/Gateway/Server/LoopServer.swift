@@ -150,7 +150,10 @@ final class LoopServer {
         }
         switch match {
         case .route(let route): return (route, route.chain)
+        case .nothing where request.head.form == .asterisk:
+            return (router.fallback, router.fallback.chain.ending { _ in Self.serverOptions })
         case .nothing: return (router.fallback, router.fallback.chain)
+        case .methodNotAllowed where request.method == .other: return refusal(Self.methodNotImplemented, router)
         case .upgradeRequired: return refusal(Self.upgradeRequired, router)
         case .methodNotAllowed(let allowed): return refusal(Self.methodNotAllowed(allowed), router)
         }
@@ -166,6 +169,18 @@ final class LoopServer {
         return GatewayFault(
             .upgradeRequired, "upgrade_required", "This path is a WebSocket; connect with a WebSocket client.",
             fields: fields)
+    }
+
+    /// `OPTIONS *` asks about the server, not about a resource (RFC 9110 §9.3.7): a ping.
+    private static var serverOptions: Response {
+        var fields = HeaderFields()
+        fields.append(.allow, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        return Response(status: .noContent, fields: fields)
+    }
+
+    /// No method this server knows, and no resource takes every one (RFC 9110 §15.6.2).
+    private static var methodNotImplemented: GatewayFault {
+        GatewayFault(.notImplemented, "method_not_implemented", "This server does not know the method.")
     }
 
     private static func methodNotAllowed(_ allowed: String) -> GatewayFault {
