@@ -138,9 +138,11 @@ package struct ServerAssembly {
         _ settings: CoreSettings, _ loopCount: Int, _ registry: Metrics
     ) throws(StartError) -> UpstreamClient {
         do {
-            let verification: TLSVerification = settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
+            let verification: TLSVerification =
+                settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
             return UpstreamClient(
-                loopCount: loopCount, settings: settings.upstream, tls: try TLSClientContext.make(verification: verification),
+                loopCount: loopCount, settings: settings.upstream,
+                tls: try TLSClientContext.make(verification: verification),
                 metrics: try UpstreamMetrics(registry: registry))
         } catch {
             throw StartError("UPSTREAM_CA_FILE: \(error)")
