@@ -44,7 +44,7 @@ final class AccessControl: Sendable {
             throw Self.fault(TokenError.missing)
         }
         let now = Self.now()
-        if let wait = failures.retryAfter(request.peer, now: now) {
+        if !request.client.isShared, let wait = failures.retryAfter(request.clientAddress, now: now) {
             results.with("throttled").increment()
             throw Self.throttled(wait)
         }
@@ -54,7 +54,7 @@ final class AccessControl: Sendable {
             return principal
         case .failure(let error):
             results.with(error.code).increment()
-            failures.count(request.peer, isBehindProxy: request.header(.xForwardedFor) != nil, now: now)
+            if !request.client.isShared { failures.count(request.clientAddress, now: now) }
             throw Self.fault(error)
         }
     }
@@ -87,7 +87,7 @@ final class AccessControl: Sendable {
             }
         }
         let origin = Array((request.header(.origin) ?? "").utf8)
-        let own = Array("\(request.isSecure ? "https" : "http")://\(request.authority)".utf8)
+        let own = Array("\(request.isSecureForClient ? "https" : "http")://\(request.externalHost)".utf8)
         return try search.result(
             isWebSocket: head.upgradesToWebSocket, isSafeMethod: request.method.isSafe, origin: origin.span,
             ownOrigin: own.span)

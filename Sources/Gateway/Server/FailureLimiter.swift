@@ -1,10 +1,10 @@
-import GatewayRuntime
+import GatewayHTTP
 import Synchronization
 
 /// Counts refused tokens by address, so that guessing is slow. Bounded; forgets by itself.
 ///
-/// Counts only proven failures, and only for addresses that are clients: one behind which a proxy speaks for many is
-/// never counted, or one guesser would lock out everybody behind the same ingress.
+/// Counts only proven failures. To be asked only about addresses of single clients: counting one behind which a proxy
+/// speaks for many would let one guesser lock out everybody behind the same ingress.
 final class FailureLimiter: Sendable {
     private struct Record {
         var failures: Int
@@ -26,25 +26,34 @@ final class FailureLimiter: Sendable {
     }
 
     /// Whole seconds to wait, or `nil` when the address may try.
-    func retryAfter(_ address: SocketAddress, now: Double) -> Int? {
+    func retryAfter(_ address: IPAddress, now: Double) -> Int? {
         guard limit > 0 else { return nil }
         return records.withLock { records in
-            guard let record = records[address.prefixKey], record.failures >= limit, now < record.windowEnds else {
+            guard let record = records[Self.key(of: address)], record.failures >= limit, now < record.windowEnds else {
                 return nil
             }
             return max(1, Int(record.windowEnds - now))
         }
     }
 
-    func count(_ address: SocketAddress, isBehindProxy: Bool, now: Double) {
-        guard limit > 0, !isBehindProxy else { return }
+    func count(_ address: IPAddress, now: Double) {
+        guard limit > 0 else { return }
+        let key = Self.key(of: address)
         records.withLock { records in
             if records.count >= capacity { records = records.filter { now < $0.value.windowEnds } }
-            guard records.count < capacity || records[address.prefixKey] != nil else { return }
-            var record = records[address.prefixKey] ?? Record(failures: 0, windowEnds: now + window)
+            guard records.count < capacity || records[key] != nil else { return }
+            var record = records[key] ?? Record(failures: 0, windowEnds: now + window)
             if now >= record.windowEnds { record = Record(failures: 0, windowEnds: now + window) }
             record.failures += 1
-            records[address.prefixKey] = record
+            records[key] = record
+        }
+    }
+    /// What one customer usually has: an IPv4 address, or the /64 of an IPv6 address.
+    private static func key(of address: IPAddress) -> UInt64 {
+        switch address {
+        // No /64 that anybody has begins with 32 zero bits.
+        case .v4(let value): UInt64(value)
+        case .v6(let value): UInt64(truncatingIfNeeded: value >> 64)
         }
     }
 }
