@@ -12,7 +12,6 @@ final class AccessControl: Sendable {
     private let rules: CredentialRules
     private let failures: FailureLimiter
     private let results: MetricFamily<Counter>
-    private let isConfigured: Bool
 
     init(
         settings: AuthSettings, authenticator: Authenticator, store: JWKSStore?, failures: FailureLimiter,
@@ -22,7 +21,6 @@ final class AccessControl: Sendable {
         self.store = store
         self.failures = failures
         self.results = results
-        isConfigured = settings.isConfigured
         rules = CredentialRules(cookieName: settings.cookieName, allowedOrigins: settings.allowedOrigins)
     }
 
@@ -54,7 +52,7 @@ final class AccessControl: Sendable {
             return principal
         case .failure(let error):
             results.with(error.code).increment()
-            if !request.client.isShared { failures.count(request.clientAddress, now: now) }
+            if error.status == 401, !request.client.isShared { failures.count(request.clientAddress, now: now) }
             throw Self.fault(error)
         }
     }

@@ -11,10 +11,16 @@ final class FailureLimiter: Sendable {
         var windowEnds: Double
     }
 
+    private struct State {
+        var records: [UInt64: Record] = [:]
+        /// When looking for forgotten records is worth while again.
+        var cleanAt = 0.0
+    }
+
     private let limit: Int
     private let window: Double
     private let capacity: Int
-    private let records = Mutex<[UInt64: Record]>([:])
+    private let state = Mutex(State())
 
     /// - Parameters:
     ///   - limit: Failures within `window` seconds after which an address must wait for the window's end. 0: no limit.
@@ -28,26 +34,34 @@ final class FailureLimiter: Sendable {
     /// Whole seconds to wait, or `nil` when the address may try.
     func retryAfter(_ address: IPAddress, now: Double) -> Int? {
         guard limit > 0 else { return nil }
-        return records.withLock { records in
-            guard let record = records[Self.key(of: address)], record.failures >= limit, now < record.windowEnds else {
+        return state.withLock { state in
+            guard let record = state.records[Self.key(of: address)], record.failures >= limit, now < record.windowEnds else {
                 return nil
             }
-            return max(1, Int(record.windowEnds - now))
+            return Int((record.windowEnds - now).rounded(.up))
         }
     }
 
     func count(_ address: IPAddress, now: Double) {
         guard limit > 0 else { return }
         let key = Self.key(of: address)
-        records.withLock { records in
-            if records.count >= capacity { records = records.filter { now < $0.value.windowEnds } }
-            guard records.count < capacity || records[key] != nil else { return }
-            var record = records[key] ?? Record(failures: 0, windowEnds: now + window)
+        state.withLock { state in
+            if state.records.count >= capacity { forget(&state, now) }
+            guard state.records.count < capacity || state.records[key] != nil else { return }
+            var record = state.records[key] ?? Record(failures: 0, windowEnds: now + window)
             if now >= record.windowEnds { record = Record(failures: 0, windowEnds: now + window) }
             record.failures += 1
-            records[key] = record
+            state.records[key] = record
         }
     }
+
+    /// Drops what has ended. A flood of addresses must not buy a walk over all of them with each one.
+    private func forget(_ state: inout State, _ now: Double) {
+        guard now >= state.cleanAt else { return }
+        state.cleanAt = now + window / 8
+        state.records = state.records.filter { now < $0.value.windowEnds }
+    }
+
     /// What one customer usually has: an IPv4 address, or the /64 of an IPv6 address.
     private static func key(of address: IPAddress) -> UInt64 {
         switch address {
