@@ -32,8 +32,10 @@ struct RequestTests {
             id: RequestID(high: 0, low: 1))
     }
 
-    private static let first = Array("GET /one/%41?q=a%20b HTTP/1.1\r\nHost: x:80\r\nAuthorization: first\r\nA: 1\r\nA: 2\r\n\r\n".utf8)
-    private static let second = Array("GET /two/22222222222 HTTP/1.1\r\nHost: y:81\r\nAuthorization: other\r\nA: 3\r\nA: 4\r\n".utf8)
+    private static let first = Array(
+        "GET /one/%41?q=a%20b HTTP/1.1\r\nHost: x:80\r\nAuthorization: first\r\nA: 1\r\nA: 2\r\n\r\n".utf8)
+    private static let second = Array(
+        "GET /two/22222222222 HTTP/1.1\r\nHost: y:81\r\nAuthorization: other\r\nA: 3\r\nA: 4\r\n".utf8)
 
     @Test("a detached request reads itself after the buffer holds another")
     func detached() throws {
