@@ -297,8 +297,13 @@ import PluginKit
             leftover.removeFirst(leftoverUsed)
             leftoverUsed = 0
         }
-        stream.resumeInput()
-        await suspend { inputWaiter = $0 }
+        // Only once it is noted who waits: a handler that has lost its isolation is suspended on the way already, and
+        // what comes then would wake nobody.
+        await suspend { waiter in
+            guard !isClosed, !timedOut else { return waiter.resume() }
+            inputWaiter = waiter
+            stream.resumeInput()
+        }
     }
 
     /// Suspends while more than `limit` bytes wait to be sent.
@@ -307,7 +312,9 @@ import PluginKit
         while !isClosed, stream.unsent > limit {
             stream.deadline = stream.loop.now + settings.writeTimeout
             reply.sentAtDeadline = stream.sent
-            await suspend { outputWaiter = $0 }
+            await suspend { waiter in
+                if isClosed || stream.unsent <= limit { waiter.resume() } else { outputWaiter = waiter }
+            }
         }
         stream.deadline = .distantFuture
     }
