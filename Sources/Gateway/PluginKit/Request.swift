@@ -66,6 +66,7 @@ package import GatewayRuntime
         captures.removeAll(keepingCapacity: true)
         plugin = "core"
         normalisedPath = nil
+        body.recycle()
     }
 
     /// Moves the head out of the loop's buffer, before the loop receives again. Does nothing the second time.

@@ -3,6 +3,9 @@ package final class RequestBody {
     /// Not weak: a weak reference would make every retain of the connection take the slow way. The connection lets go
     /// of its request when it closes.
     private let source: any RequestBodySource
+    /// The smallest of the limits that middleware set, and what was read towards it.
+    private var limit = Int.max
+    private var received = 0
 
     package init(source: any RequestBodySource) { self.source = source }
 
@@ -11,7 +14,20 @@ package final class RequestBody {
     /// - Throws: ``GatewayFault`` 400 when the framing is broken, 408 when the sender makes no progress, 413 beyond the
     ///   route's limit; `CancellationError` when the client left.
     package func next() async throws -> [UInt8]? {
-        try await source.nextBodyChunk()
+        let chunk = try await source.nextBodyChunk()
+        received += chunk?.count ?? 0
+        guard received <= limit else { throw GatewayFault.contentTooLarge(limit: limit) }
+        return chunk
+    }
+
+    /// Lets no more than `limit` bytes of this request's body through: ``next()`` throws 413 beyond. The smallest limit
+    /// holds.
+    package func restrict(to limit: Int) { self.limit = min(limit, self.limit) }
+
+    /// Makes the body that of the connection's next request.
+    func recycle() {
+        limit = .max
+        received = 0
     }
 
     /// The whole body, if it is small.
