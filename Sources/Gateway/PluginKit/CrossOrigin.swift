@@ -12,8 +12,8 @@ package struct CrossOriginPolicy: Sendable {
     }
 
     package var origins: Origins
-    /// Methods beyond GET, HEAD and POST, which need no permission.
-    package var methods: [Method] = []
+    /// Methods that a page may use. Browsers ask for no permission for GET, HEAD and POST.
+    package var methods: [Method] = [.get, .head, .post]
     /// Request fields that a page may set.
     package var requestFields: [HeaderName] = [.authorization, .contentType]
     /// Response fields that a page may read, beyond the few that it always may.
@@ -32,7 +32,7 @@ extension Registrar {
     /// Call it after the routes: each gets an answer to OPTIONS, where it has none. Preflights are answered before a
     /// token is asked for, as browsers send none with them; refusals can be read by the page too.
     package mutating func allowCrossOrigin(_ policy: CrossOriginPolicy) {
-        use(CrossOriginAccess(policy, plugin: plugin), on: .everyRequest)
+        use(CrossOriginAccess(policy), on: .ownRoutesBeforeAccess)
         var places: [(entry: EntryPoint, pattern: RoutePattern)] = []
         var answered = Set<String>()
         for route in registrations.routes where route.plugin == plugin && !route.isWebSocket {
@@ -49,15 +49,13 @@ extension Registrar {
     }
 }
 
-/// The policy at work: outermost, so that it sees preflights and refusals alike.
+/// The policy at work, outside the check of access, so that it sees preflights and refusals alike.
 struct CrossOriginAccess: Middleware {
-    private let plugin: PluginName
     private let origins: CrossOriginPolicy.Origins
     private let actual: HeaderFields
     private let preflight: HeaderFields
 
-    init(_ policy: CrossOriginPolicy, plugin: PluginName) {
-        self.plugin = plugin
+    init(_ policy: CrossOriginPolicy) {
         origins = policy.origins
         var actual = HeaderFields()
         if !policy.responseFields.isEmpty {
@@ -67,9 +65,7 @@ struct CrossOriginAccess: Middleware {
         if policy.isEmbeddable { actual.append(.crossOriginResourcePolicy, "cross-origin") }
         self.actual = actual
         var preflight = HeaderFields()
-        var methods: [Method] = [.get, .head, .post]
-        for method in policy.methods where !methods.contains(method) { methods.append(method) }
-        Self.list(methods.map { $0.wireName.description }, as: .accessControlAllowMethods, in: &preflight)
+        Self.list(policy.methods.map { $0.wireName.description }, as: .accessControlAllowMethods, in: &preflight)
         Self.list(policy.requestFields.map { $0.wireName }, as: .accessControlAllowHeaders, in: &preflight)
         preflight.append(.accessControlMaxAge, decimal: Int(clamping: policy.preflightAge.components.seconds))
         self.preflight = preflight
@@ -81,7 +77,6 @@ struct CrossOriginAccess: Middleware {
     }
 
     func handle(_ request: Request, next: Next) async throws -> Response {
-        guard request.plugin == plugin else { return try await next(request) }
         if request.method == .options, request.header(.accessControlRequestMethod) != nil {
             var response = Response(status: .noContent)
             if allow(request, in: &response.fields) { response.fields.append(contentsOf: preflight) }
