@@ -1,19 +1,30 @@
 /// The body of a request, read as it arrives; TCP itself slows the sender down while nobody reads.
 package final class RequestBody {
     /// Not weak: a weak reference would make every retain of the connection take the slow way. The connection lets go
-    /// of its request when it closes.
-    private let source: any RequestBodySource
+    /// of it by ``end()``.
+    private var source: (any RequestBodySource)?
     /// The smallest of the limits that middleware set, and what was read towards it.
     private var limit = Int.max
     private var received = 0
 
     package init(source: any RequestBodySource) { self.source = source }
 
+    /// The request was answered: whoever kept this body must not read those that follow on the connection.
+    package func end() { source = nil }
+
+    /// The same for the next request on the connection; this one is over.
+    func succeeded() -> RequestBody {
+        guard let source else { return self }
+        self.source = nil
+        return RequestBody(source: source)
+    }
+
     /// The next bytes, at most what one receive brought; `nil` at the end.
     ///
     /// - Throws: ``GatewayFault`` 400 when the framing is broken, 408 when the sender makes no progress, 413 beyond the
-    ///   route's limit; `CancellationError` when the client left.
+    ///   route's limit; `CancellationError` when the client left or the request was answered.
     package func next() async throws -> [UInt8]? {
+        guard let source else { throw CancellationError() }
         let chunk = try await source.nextBodyChunk()
         received += chunk?.count ?? 0
         guard received <= limit else { throw GatewayFault.contentTooLarge(limit: limit) }
@@ -43,7 +54,7 @@ package final class RequestBody {
     }
 
     /// Declared by Content-Length; `nil` when chunked.
-    package var declaredLength: UInt64? { source.declaredBodyLength }
+    package var declaredLength: UInt64? { source.flatMap { $0.declaredBodyLength } }
 }
 
 /// Where a body's bytes come from: the connection.

@@ -55,8 +55,9 @@ extension HTTPConnection {
 
     /// Frames that a client sent without waiting for the answer.
     private func takeEarlyBytes() -> [UInt8] {
-        let early = unsafe leftover + Array(window)
+        let early = unsafe Array(leftover[leftoverUsed...]) + Array(window)
         leftover = []
+        leftoverUsed = 0
         unsafe window = UnsafeRawBufferPointer(start: nil, count: 0)
         return early
     }

@@ -50,9 +50,10 @@ package struct ServerAssembly {
 
         var registrations = Registrations()
         var problems: [String] = []
-        let context = GatewayContext(
-            mainSocketPaths: Array(Set(["/", settings.webSocket.path])).sorted(), loopCount: loopCount)
+        let socketPaths = Array(Set(["/", settings.webSocket.path])).sorted()
         for plugin in configuration.enabled {
+            let context = GatewayContext(
+                mainSocketPaths: socketPaths.filter { !registrations.hasSocket(at: $0) }, loopCount: loopCount)
             Self.register(plugin, &registrations, &problems, registry, upstream, logs, context)
         }
         if let service = tokens.service { registrations.services.append(service) }
@@ -137,9 +138,11 @@ package struct ServerAssembly {
         _ settings: CoreSettings, _ loopCount: Int, _ registry: Metrics
     ) throws(StartError) -> UpstreamClient {
         do {
-            let verification: TLSVerification = settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
+            let verification: TLSVerification =
+                settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
             return UpstreamClient(
-                loopCount: loopCount, settings: settings.upstream, tls: try TLSClientContext.make(verification: verification),
+                loopCount: loopCount, settings: settings.upstream,
+                tls: try TLSClientContext.make(verification: verification),
                 metrics: try UpstreamMetrics(registry: registry))
         } catch {
             throw StartError("UPSTREAM_CA_FILE: \(error)")
@@ -159,5 +162,12 @@ package struct ServerAssembly {
                 log.warn("accepting rests: no descriptor is free", .int("loop", loop), .error(error))
             }
         }
+    }
+}
+
+extension Registrations {
+    /// Whether an earlier plugin has claimed a path of the main port for its WebSocket.
+    fileprivate func hasSocket(at path: String) -> Bool {
+        routes.contains { $0.isWebSocket && $0.entryPoint == .main && $0.pattern.description == path }
     }
 }

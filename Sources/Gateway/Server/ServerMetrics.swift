@@ -51,7 +51,8 @@ final class ServerMetrics: Sendable {
         authentications = try registry.counters(
             "gateway_authentications_total", "Checked tokens by outcome.", labels: ["result"])
         requests = try registry.counters(
-            "gateway_http_requests_total", "Answered requests by plugin and status class.", labels: ["plugin", "status"])
+            "gateway_http_requests_total", "Answered requests by plugin and status class.",
+            labels: ["plugin", "status"])
         latency = try registry.histograms(
             "gateway_http_request_seconds", "From the end of the request head to the end of the response.",
             labels: ["plugin"], .latency)

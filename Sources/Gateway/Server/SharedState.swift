@@ -2,6 +2,7 @@ import GatewayBytes
 import GatewayCompression
 import GatewayRuntime
 import GatewayTelemetry
+import PluginKit
 import Synchronization
 
 /// The few things all loops count together. Everything else is per loop or immutable.
@@ -44,7 +45,12 @@ final class ConnectionCount: Sendable {
     init(limit: Int) { self.limit = limit }
 
     var count: Int { open.load(ordering: .relaxed) }
-    var hasRoom: Bool { count < limit }
+    /// A full gateway still answers its probes: whoever restarts it for being full would only make it fuller.
+    private static let reservedForOperations = 64
+
+    func hasRoom(for entry: EntryPoint) -> Bool {
+        count < (entry == .operations ? limit + Self.reservedForOperations : limit)
+    }
 
     func enter() { open.wrappingAdd(1, ordering: .relaxed) }
     func leave() { open.wrappingSubtract(1, ordering: .relaxed) }

@@ -21,7 +21,8 @@ struct TokenService {
         } catch {
             throw StartError("SUPABASE_JWT_SECRET: \(error.message)")
         }
-        authenticator = Authenticator(policy: auth.policy, keys: KeySet(fixed: fixed), limits: Authenticator.Limits(remembered: auth.cacheSize))
+        authenticator = Authenticator(
+            policy: auth.policy, keys: KeySet(fixed: fixed), limits: Authenticator.Limits(remembered: auth.cacheSize))
         guard !auth.keySources.isEmpty else {
             store = nil
             service = nil
