@@ -3,7 +3,7 @@ import GatewayCompression
 import Testing
 
 @Suite("Whole gzip members")
-struct GzipTests {
+struct GzipCompressorTests {
     private func gunzip(_ bytes: [UInt8], limit: Int = 1 << 24) throws -> [UInt8] {
         var inflater = try Inflater.make(format: .gzip)
         let inflation = Inflation(bytes, with: &inflater, limit: limit)
