@@ -146,7 +146,8 @@ struct FileTreeTests {
         #expect(try file.read(at: 0, count: bytes.count) == bytes)
         var place = 0
         while place < bytes.count {
-            let chunk = try file.readFromMemory(at: UInt64(place), count: 70_000) ?? file.read(at: UInt64(place), count: 70_000)
+            let chunk =
+                try file.readFromMemory(at: UInt64(place), count: 70_000) ?? file.read(at: UInt64(place), count: 70_000)
             try #require(!chunk.isEmpty)
             #expect(chunk[...] == bytes[place..<place + chunk.count])
             place += chunk.count

@@ -131,7 +131,8 @@ struct ResponseCompressionTests {
         #expect(answer.body == text && answer["content-encoding"] == nil && answer["vary"] == "Accept-Encoding")
     }
 
-    @Test("who takes nothing but gzip gets it, whatever size and type", arguments: ["identity;q=0, gzip", "*;q=0, gzip"])
+    @Test(
+        "who takes nothing but gzip gets it, whatever size and type", arguments: ["identity;q=0, gzip", "*;q=0, gzip"])
     func onlyGzip(_ accepted: String) throws {
         let gateway = try TestGateway([:], Self.script)
         for path in ["/picture", "/events", "/untyped"] {
@@ -198,7 +199,8 @@ struct ResponseCompressionTests {
         try client.send(get("/", "Accept-Encoding: gzip"))
         _ = try client.read(through: "\r\n\r\n")
         // The size of the first chunk, which holds all of the first piece: it ends with a flush.
-        let size = try #require(Int(String(decoding: try client.read(through: "\r\n").dropLast(2), as: UTF8.self), radix: 16))
+        let size = try #require(
+            Int(String(decoding: try client.read(through: "\r\n").dropLast(2), as: UTF8.self), radix: 16))
         #expect(try client.read(size).suffix(4) == [0, 0, 0xFF, 0xFF])
         gate.open()
         #expect(try client.read(through: "\r\n0\r\n\r\n").suffix(5) == Array("0\r\n\r\n".utf8)[...])

@@ -59,7 +59,8 @@ extension RequestHead {
     package func selection(
         in bytes: UnsafeRawBufferPointer, of length: UInt64, for current: Validators, now: Int64, limit: Int
     ) -> RangeSelection {
-        guard method == .get, unsafe fields.contains(.range, in: bytes), unsafe fields.count(of: .range, in: bytes) == 1,
+        guard method == .get, unsafe fields.contains(.range, in: bytes),
+            unsafe fields.count(of: .range, in: bytes) == 1,
             let range = unsafe fields.find(.range, in: bytes), unsafe ifRangeHolds(bytes, current, now: now)
         else { return .whole }
         return unsafe RangeSelection(Input(bytes)[range.value], length: length, limit: limit)

@@ -106,7 +106,8 @@ struct CrossOriginAccess: Middleware {
             // Also where there is no origin: a cache must not hand that response to a page that has one.
             fields.vary(on: .origin)
             let sent = request.values(of: .origin)
-            guard let origin = sent.first, OriginPolicy(allowed: rules).allows(origins: sent, host: nil, isSecure: false)
+            guard let origin = sent.first,
+                OriginPolicy(allowed: rules).allows(origins: sent, host: nil, isSecure: false)
             else { return false }
             guard (try? fields.append(.accessControlAllowOrigin, checking: origin)) != nil else { return false }
             if credentials { fields.append(.accessControlAllowCredentials, "true") }

@@ -59,7 +59,8 @@ struct StaticFileLoader: Sendable {
     private func open(_ name: [UInt8]) throws(SystemError) -> OpenFile? {
         do throws(SystemError) {
             return try tree.open(name)
-        } catch where error.isAbsence {
+        } catch {
+            guard error.isAbsence else { throw error }
             return nil
         }
     }

@@ -38,7 +38,8 @@ struct StaticFileReply {
     }
 
     private func several(_ parts: [Range<UInt64>]) throws -> Response {
-        let boundary = String(UInt64.random(in: .min ... .max), radix: 36) + String(UInt64.random(in: .min ... .max), radix: 36)
+        let boundary =
+            String(UInt64.random(in: .min ... .max), radix: 36) + String(UInt64.random(in: .min ... .max), radix: 36)
         let frame = MultipartRanges(parts, of: file.size, partType: file.type, boundary: boundary)
         var fields = file.fields
         try fields.set(.contentType, checking: frame.contentType)
@@ -53,7 +54,8 @@ struct StaticFileReply {
         // Digits only.
         try? fields.append(.contentRange, checking: ContentRange.unsatisfied(length: file.size))
         return GatewayFault(
-            .rangeNotSatisfiable, "range_not_satisfiable", "The file has \(file.size) bytes, none of them in the range.",
+            .rangeNotSatisfiable, "range_not_satisfiable",
+            "The file has \(file.size) bytes, none of them in the range.",
             fields: fields)
     }
 

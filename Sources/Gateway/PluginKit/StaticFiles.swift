@@ -17,7 +17,9 @@ package struct StaticFileOptions: Sendable {
 
     func type(of name: [UInt8]) -> String {
         let file = name.split(separator: UInt8(ascii: "/")).last ?? []
-        guard let dot = file.lastIndex(of: UInt8(ascii: ".")) else { return MediaTypes.type(ofExtension: "").description }
+        guard let dot = file.lastIndex(of: UInt8(ascii: ".")) else {
+            return MediaTypes.type(ofExtension: "").description
+        }
         let suffix = String(decoding: file[(dot + 1)...], as: UTF8.self)
         return types[suffix.lowercased()] ?? MediaTypes.type(ofExtension: suffix).description
     }
@@ -94,38 +96,44 @@ package struct StaticFiles: Sendable {
 
     /// - Returns: `nil` for a folder that was asked for as if it were a file.
     private func find(_ path: StaticFilePath, wantsGzip: Bool, on loop: EventLoop) async throws -> StaticFile? {
-        let cache = caches.value(on: loop)
-        // No path holds a NUL.
+        // No path holds a NUL. What is sent to those who accept gzip is an entry of its own.
         let key = path.bytes + [0, path.isFolder ? 1 : 0, wantsGzip ? 1 : 0]
-        let entry = cache.entry(for: key)
+        let entry = caches.value(on: loop).entry(for: key)
         if let entry {
             if loop.now < entry.checkAgainAt { return entry.file }
             // The others are served as before while this request finds out.
             entry.checkAgainAt = loop.now + limits.trust
         }
-        let known = entry?.file.facts
-        let loader = loader
+        let (loader, known) = (loader, entry?.file.facts)
         do {
-            switch try await loop.offload("static file", { try loader.load(path, wantsGzip: wantsGzip, known: known) }) {
-            case .file(let file):
-                cache.insert(.init(file, checkAgainAt: loop.now + limits.trust), for: key)
-                return file
-            case .unchanged:
-                if let entry { return entry.file }
-            case .folder:
-                cache.remove(key)
-                return nil
-            case .nothing:
-                cache.remove(key)
+            let outcome = try await loop.offload("static file") {
+                try loader.load(path, wantsGzip: wantsGzip, known: known)
             }
-        } catch is WorkerPool.Busy {
-            if let entry { return entry.file }
-            throw Self.busy
-        } catch let error as SystemError where error.isOutOfDescriptors {
-            if let entry { return entry.file }
-            throw Self.busy
+            if case .unchanged = outcome, let entry { return entry.file }
+            return try keep(outcome, for: key, on: loop)
+        } catch {
+            guard error is WorkerPool.Busy || (error as? SystemError)?.isOutOfDescriptors == true else { throw error }
+            // Better a moment old than not at all.
+            guard let entry else { throw Self.busy }
+            return entry.file
         }
-        throw GatewayFault.notFound()
+    }
+
+    private func keep(
+        _ outcome: StaticFileLoader.Outcome, for key: [UInt8], on loop: EventLoop
+    ) throws(GatewayFault) -> StaticFile? {
+        let cache = caches.value(on: loop)
+        switch outcome {
+        case .file(let file):
+            cache.insert(.init(file, checkAgainAt: loop.now + limits.trust), for: key)
+            return file
+        case .folder:
+            cache.remove(key)
+            return nil
+        case .nothing, .unchanged:
+            cache.remove(key)
+            throw .notFound()
+        }
     }
 
     private static var busy: GatewayFault {
