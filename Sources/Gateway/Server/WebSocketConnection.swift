@@ -370,7 +370,7 @@ extension WebSocketConnection: ByteStreamHandler, TimerTarget {
 
     func streamClosed(_ reason: StreamEnd) {
         server.metrics.sockets.open.subtract()
-        server.metrics.sockets.closed.with(closeCode.description).increment()
+        server.metrics.sockets.recordClose(closeCode)
         server.logSocketClosed(self, code: closeCode, reason: closeReason)
         server.socketClosed(self)
         let handler = handler
