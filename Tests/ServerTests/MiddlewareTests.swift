@@ -5,9 +5,10 @@ import Testing
 @Suite("Security headers")
 struct SecurityHeadersTests {
     private func gateway(
-        _ headers: SecurityHeaders = SecurityHeaders(), over carriage: Carriage = .plain
+        _ headers: SecurityHeaders = SecurityHeaders(), over carriage: Carriage = .plain,
+        settings: [String: String?] = [:]
     ) throws -> TestGateway {
-        try TestGateway(over: carriage) { gateway in
+        try TestGateway(settings, over: carriage) { gateway in
             gateway.use(headers, on: .ownRoutes)
             gateway.get("/") { _ in .text("ok") }
             gateway.get("/own") { _ in
@@ -29,6 +30,14 @@ struct SecurityHeadersTests {
         #expect(answer["content-security-policy"] == "frame-ancestors 'self'")
         #expect(answer["strict-transport-security"] == nil)
         #expect(try gateway(over: .tls).ask(get(path))["strict-transport-security"] == "max-age=15552000")
+    }
+
+    @Test("TLS at a trusted proxy is TLS, and at anybody else's word it is not")
+    func behindProxy() throws {
+        let request = get("/", "X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.1")
+        let trusting = try gateway(settings: ["TRUSTED_PROXIES": "127.0.0.0/8"])
+        #expect(try trusting.ask(request)["strict-transport-security"] == "max-age=15552000")
+        #expect(try gateway().ask(request)["strict-transport-security"] == nil)
     }
 
     @Test("what a handler set stays as it is", arguments: Carriage.allCases)

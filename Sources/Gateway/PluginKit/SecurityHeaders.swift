@@ -33,7 +33,7 @@ package struct SecurityHeaders: Middleware {
     ///   - referrer: By default other sites learn the origin of a page and never its path or query, which may hold a
     ///     token.
     ///   - policy: More of a Content-Security-Policy, such as `default-src 'self'`; `frame-ancestors` is added to it.
-    ///   - transport: Sent only over TLS; `nil` sends none.
+    ///   - transport: Sent only to clients that came by TLS, here or at a trusted proxy; `nil` sends none.
     package init(
         framing: Framing = .sameOrigin, referrer: StaticString = "strict-origin-when-cross-origin",
         policy: String? = nil, transport: TransportSecurity? = .halfYear
@@ -75,10 +75,10 @@ package struct SecurityHeaders: Middleware {
     package func handle(_ request: Request, next: Next) async throws -> Response {
         do {
             var response = try await next(request)
-            add(to: &response.fields, isSecure: request.isSecure)
+            add(to: &response.fields, isSecure: request.isSecureForClient)
             return response
         } catch var fault as GatewayFault {
-            add(to: &fault.fields, isSecure: request.isSecure)
+            add(to: &fault.fields, isSecure: request.isSecureForClient)
             throw fault
         }
     }
