@@ -71,7 +71,7 @@ struct RequestTests {
         #expect(request.plugin == "core")
         #expect(request.principal == nil)
         #expect(request.normalisedPath == nil)
-        #expect(request.id.low == 2)
+        #expect(request.id == RequestID(high: 0, low: 2))
     }
 
     @Test("a body that somebody kept is over when its request is recycled; the next one reads on")

@@ -47,6 +47,12 @@ package struct ClientClaim: Equatable, Sendable {
     /// The host the client asked for, as a range of the head; `nil` when they do not say.
     package var host: ByteRange?
 
+    package init(address: IPAddress? = nil, isSecure: Bool? = nil, host: ByteRange? = nil) {
+        self.address = address
+        self.isSecure = isSecure
+        self.host = host
+    }
+
     static func isSecure(scheme: Input) -> Bool? {
         if scheme.equalsIgnoringCase("https") || scheme.equalsIgnoringCase("wss") { return true }
         if scheme.equalsIgnoringCase("http") || scheme.equalsIgnoringCase("ws") { return false }

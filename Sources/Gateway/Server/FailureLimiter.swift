@@ -65,7 +65,7 @@ final class FailureLimiter: Sendable {
 
     /// What one customer usually has: an IPv4 address, or the /64 of an IPv6 address.
     private static func key(of address: IPAddress) -> UInt64 {
-        switch address {
+        switch address.form {
         // No /64 that anybody has begins with 32 zero bits.
         case .v4(let value): UInt64(value)
         case .v6(let value): UInt64(truncatingIfNeeded: value >> 64)

@@ -67,7 +67,7 @@ package struct RequestID: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// True if an id that somebody else chose may be taken over: 1 through 128 of `[A-Za-z0-9._-]`.
-    package static func isAcceptable(_ bytes: Span<UInt8>) -> Bool {
+    private static func isAcceptable(_ bytes: Span<UInt8>) -> Bool {
         guard (1...128).contains(bytes.count) else { return false }
         for index in bytes.indices {
             switch bytes[index] {
