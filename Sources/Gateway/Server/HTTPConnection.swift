@@ -74,7 +74,7 @@ import PluginKit
             let started = stream.loop.now
             let response = await respond(to: request)
             if case .webSocket(let upgrade) = response.body {
-                guard let refusal = open(upgrade, for: request, started: started) else { return }
+                guard let refusal = open(upgrade, with: response.fields, for: request, started: started) else { return }
                 await send(refusal, to: request, started: started)
             } else {
                 await send(response, to: request, started: started)

@@ -41,7 +41,7 @@ package struct ServerAssembly {
         shared = SharedState(settings: settings, report: report)
         loops = try Self.makeLoops(loopCount, settings, report)
         tls = try Self.makeTLS(settings.tls, certificate, log)
-        let upstream = try Self.makeUpstream(settings, loopCount, registry)
+        let upstream = try Self.makeUpstream(settings, shared, loopCount, registry)
 
         let tokens = try TokenService(settings: settings, upstream: upstream, log: logs.logger("auth"))
         let access = AccessControl(
@@ -51,7 +51,8 @@ package struct ServerAssembly {
         var registrations = Registrations()
         var problems: [String] = []
         let context = GatewayContext(
-            mainSocketPaths: Array(Set(["/", settings.webSocket.path])).sorted(), loopCount: loopCount)
+            mainSocketPaths: Array(Set(["/", settings.webSocket.path])).sorted(), loopCount: loopCount,
+            origins: settings.origins)
         for plugin in configuration.enabled {
             Self.register(plugin, &registrations, &problems, registry, upstream, logs, context)
         }
@@ -134,12 +135,13 @@ package struct ServerAssembly {
     }
 
     private static func makeUpstream(
-        _ settings: CoreSettings, _ loopCount: Int, _ registry: Metrics
+        _ settings: CoreSettings, _ shared: SharedState, _ loopCount: Int, _ registry: Metrics
     ) throws(StartError) -> UpstreamClient {
         do {
             let verification: TLSVerification = settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
             return UpstreamClient(
-                loopCount: loopCount, settings: settings.upstream, tls: try TLSClientContext.make(verification: verification),
+                loopCount: loopCount, settings: settings.upstream, sockets: shared.upstreamSockets(settings),
+                tls: try TLSClientContext.make(verification: verification),
                 metrics: try UpstreamMetrics(registry: registry))
         } catch {
             throw StartError("UPSTREAM_CA_FILE: \(error)")

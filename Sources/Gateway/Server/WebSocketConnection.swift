@@ -192,6 +192,8 @@ final class WebSocketConnection {
         if stream.loop.now >= closeBy { return stream.abort() }
         var next = min(closeBy, drainAt, tokenDue)
         if closing == .open {
+            // The plugin does not read: a pong that waits behind its messages is not a missed one.
+            if isPaused { heartbeat.heard(at: now, server.heartbeatPolicy) }
             switch heartbeat.tick(at: now, server.heartbeatPolicy) {
             case .wait(let until): next = min(next, MonotonicTime(nanoseconds: until))
             case .ping(let until):
@@ -269,7 +271,7 @@ extension WebSocketConnection: WebSocket {
         guard stream.isOpen, closing.send() else { return }
         closeCode = code
         closeReason = reason
-        stream.write { FrameWriter.appendClose(code, reason: reason, to: &$0) }
+        stream.write { FrameWriter.appendClose(code == .withoutCode ? nil : code, reason: reason, to: &$0) }
         closeBy = stream.loop.now + server.settings.webSocket.closeTimeout
         stream.deadline = closeBy
         // The peer's answer is read even if the plugin had stopped reading.

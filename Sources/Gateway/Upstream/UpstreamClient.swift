@@ -12,27 +12,30 @@ package import GatewayTelemetry
     // Safe: each element is made, used and read by the loop of its index only.
     private nonisolated(unsafe) let pools: UnsafeMutablePointer<UpstreamPool?>
     private let loopCount: Int
-    private let settings: UpstreamSettings
+    let settings: UpstreamSettings
+    private let sockets: UpstreamSocketSettings
     private let tls: TLSClientContext
     private let metrics: UpstreamMetrics
     private let names: Resolver.Source
 
     package convenience init(
-        loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics
+        loopCount: Int, settings: UpstreamSettings, sockets: UpstreamSocketSettings = UpstreamSocketSettings(),
+        tls: TLSClientContext, metrics: UpstreamMetrics
     ) {
-        self.init(loopCount: loopCount, settings: settings, tls: tls, metrics: metrics) { host in
+        self.init(loopCount: loopCount, settings: settings, sockets: sockets, tls: tls, metrics: metrics) { host in
             try NameLookup.addresses(of: host, port: 0)
         }
     }
 
     /// - Parameter names: Looks up host names, on a worker thread, in place of the system.
     init(
-        loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics,
-        names: @escaping Resolver.Source
+        loopCount: Int, settings: UpstreamSettings, sockets: UpstreamSocketSettings = UpstreamSocketSettings(),
+        tls: TLSClientContext, metrics: UpstreamMetrics, names: @escaping Resolver.Source
     ) {
         self.names = names
         self.loopCount = loopCount
         self.settings = settings
+        self.sockets = sockets
         self.tls = tls
         self.metrics = metrics
         unsafe pools = .allocate(capacity: loopCount)
@@ -51,14 +54,9 @@ package import GatewayTelemetry
     ///
     /// - Throws: ``UpstreamError``, or `CancellationError`.
     package func send(_ request: UpstreamRequest) async throws -> UpstreamResponse {
-        guard let loop = EventLoop.current, loop.index < loopCount else {
-            throw UpstreamError.unsendable("the caller is not on an event loop")
-        }
-        let pool = pool(of: loop)
+        let pool = try currentPool()
         let timeouts = request.timeouts ?? settings.timeouts
-        let origin = UpstreamOrigin(
-            scheme: request.url.scheme, host: request.url.hostName, port: request.url.port,
-            destination: request.destination)
+        let origin = UpstreamOrigin(of: request)
         var isRetry = false
         while true {
             let connection = try await pool.connection(
@@ -80,9 +78,14 @@ package import GatewayTelemetry
         }
     }
 
-    private func pool(of loop: EventLoop) -> UpstreamPool {
+    /// The pool of the loop that the caller is on.
+    func currentPool() throws(UpstreamError) -> UpstreamPool {
+        guard let loop = EventLoop.current, loop.index < loopCount else {
+            throw .unsendable("the caller is not on an event loop")
+        }
         if let pool = unsafe pools[loop.index] { return pool }
-        let pool = UpstreamPool(loop: loop, settings: settings, tls: tls, metrics: metrics, names: names)
+        let pool = UpstreamPool(
+            loop: loop, settings: settings, sockets: sockets, tls: tls, metrics: metrics, names: names)
         unsafe pools[loop.index] = pool
         return pool
     }
