@@ -65,6 +65,10 @@ sanitize: ## Run the Swift tests under the address and the thread sanitizer
 	$(SWIFT) test --sanitize=address --scratch-path .build/address
 	$(SWIFT) test --sanitize=thread --scratch-path .build/thread
 
+.PHONY: docs
+docs: build ## Write docs/CONFIGURATION.md anew
+	$(GATEWAY) config --reference > docs/CONFIGURATION.md
+
 .PHONY: peers
 peers: ## Run real clients and servers against the release binary
 	GATEWAY_BINARY=$${GATEWAY_BINARY:-$(CURDIR)/$(GATEWAY)} PYTHONDONTWRITEBYTECODE=1 \

@@ -110,6 +110,10 @@ let package = Package(
             ],
             path: "Sources/Gateway/App", swiftSettings: house),
 
+        // Built with the tests, so that what README.md shows cannot rot
+        .target(name: "HelloPlugin", dependencies: ["PluginKit"], path: "Examples/Hello", swiftSettings: house),
+        tests(of: "Examples", on: ["GatewayServer", "HelloPlugin"]),
+
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
         tests(of: "Config", on: ["GatewayConfig"]),
@@ -133,3 +137,15 @@ let package = Package(
             name: "benchload", dependencies: ["CLinux", "CZlib"], path: "Benchmarks/Load", swiftSettings: house),
     ]
 )
+
+// The fuzz targets link against libFuzzer, which brings its own `main`; so they exist only for Tests/Fuzz/run.
+if Context.environment["GATEWAY_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz",
+            dependencies: [
+                "COpenSSL", "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayWebSocket", "HLSPlugin",
+            ],
+            path: "Tests/Fuzz/Targets", swiftSettings: house))
+}

@@ -48,7 +48,7 @@ enum HouseRules {
 
     static func keepsIsolation(_ file: SourceFile) -> [Finding] {
         file.findings(
-            where: #/ launch \s* \{ \s* \[ /#,
+            where: /launch\s*\{\s*\[/,
             "this compiler takes isolation from closures with a capture list (docs/decisions/0004)")
     }
 }

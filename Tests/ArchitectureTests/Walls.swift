@@ -51,7 +51,7 @@ let importersOfToolchain: [String: Set<String>?] = [
 /// Modules that may start a thread. Everything else runs on a loop or asks the worker pool.
 let ownersOfThreads: Set = ["GatewayRuntime", "GatewayTelemetry"]
 
-/// The only module with `public` declarations: what a plugin from outside this package would see.
+/// The only module with `public` imports: it re-exports what a plugin is written in.
 let publicModule = "PluginKit"
 
 /// Public only to be inlined: the compiler inlines no `package` declaration into another module.

@@ -137,6 +137,12 @@ struct SettingValueTests {
         #expect(problem(text, as: Double.self) != nil)
     }
 
+    @Test("a number is read as it is shown", arguments: ["1000000000000000000000", "0.00001", "-0.5", "2.50", "1E3"])
+    func shownNumber(_ text: String) throws {
+        let number = try readOne(text, as: Double.self).get()
+        #expect(try readOne(number.settingText, as: Double.self).get() == number)
+    }
+
     @Test("numbers may have a fraction")
     func numbers() throws {
         #expect(try readOne("0.25", as: Double.self).get() == 0.25)

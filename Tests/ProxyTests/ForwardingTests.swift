@@ -5,20 +5,20 @@ import Testing
 
 @Suite("Sending a request again")
 struct RetryRuleTests {
-    static let unsent: [UpstreamError] = [
+    static let beforeTheRequest: [UpstreamError] = [
         .nameNotFound("h"), .nameLookupFailed(""), .connectFailed(""), .connectTimedOut, .cipher(""), .tooManyWaiting,
     ]
-    static let sent: [UpstreamError] = [
+    static let afterIt: [UpstreamError] = [
         .firstByteTimedOut, .idleTimedOut, .malformed(""), .bodyIncomplete, .bodyTooLarge(limit: 1), .unsendable(""),
         .upgradeFailed(""),
     ]
 
-    @Test("any request is, when nothing of it was sent", arguments: unsent, [Method.get, .post, .patch])
+    @Test("any request is, when nothing of it was sent", arguments: beforeTheRequest, [Method.get, .post, .patch])
     func unsent(_ error: UpstreamError, _ method: Method) {
         #expect(Forwarding.mayRepeat(method, hasBody: true, after: error))
     }
 
-    @Test("none is, once its answer has begun or its time is up", arguments: sent)
+    @Test("none is, once its answer has begun or its time is up", arguments: afterIt)
     func sent(_ error: UpstreamError) {
         #expect(!Forwarding.mayRepeat(.get, hasBody: false, after: error))
     }

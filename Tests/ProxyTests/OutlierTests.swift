@@ -5,70 +5,83 @@ import Testing
 
 private let second: UInt64 = 1_000_000_000
 
+/// A state in a class, since `#expect` cannot call what changes a value.
+private final class Watched {
+    var state = OutlierState()
+    private let rule: OutlierRule
+
+    init(_ rule: OutlierRule) { self.rule = rule }
+
+    func failed(at now: UInt64, mayEject: Bool = true) -> Bool { state.failed(at: now, rule, mayEject: mayEject) }
+    func succeeded(at now: UInt64) -> Bool { state.succeeded(at: now) }
+    var isOut: Bool { state.isOut }
+}
+
 @Suite("One upstream's failures")
 struct OutlierStateTests {
     private let rule = OutlierRule(failures: 3, time: .seconds(10), longestTime: .seconds(35))
 
-    private func ejected(at now: UInt64) -> OutlierState {
-        var state = OutlierState()
-        for _ in 1...3 { _ = state.failed(at: now, rule, mayEject: true) }
+    private func ejected(at now: UInt64) -> Watched {
+        let state = Watched(rule)
+        for _ in 1...3 { _ = state.failed(at: now) }
         return state
     }
 
     @Test("failures in a row eject, and only in a row")
     func inARow() {
-        var state = OutlierState()
-        #expect(!state.failed(at: 1, rule, mayEject: true))
-        #expect(!state.failed(at: 1, rule, mayEject: true))
+        let state = Watched(rule)
+        #expect(!state.failed(at: 1))
+        #expect(!state.failed(at: 1))
         #expect(!state.succeeded(at: 1))
-        #expect(!state.failed(at: 1, rule, mayEject: true))
-        #expect(!state.failed(at: 1, rule, mayEject: true))
+        #expect(!state.failed(at: 1))
+        #expect(!state.failed(at: 1))
         #expect(!state.isOut)
-        #expect(state.failed(at: 1, rule, mayEject: true))
-        #expect(state.ejectedUntil == 10 * second + 1)
+        #expect(state.failed(at: 1))
+        #expect(state.state.ejectedUntil == 10 * second + 1)
     }
 
     @Test("what was under way when it was ejected changes nothing")
     func stragglers() {
-        var state = ejected(at: 0)
-        #expect(!state.failed(at: 9 * second, rule, mayEject: true))
+        let state = ejected(at: 0)
+        #expect(!state.failed(at: 9 * second))
         #expect(!state.succeeded(at: 9 * second))
-        #expect(state.isOut && state.ejectedUntil == 10 * second)
+        #expect(state.isOut && state.state.ejectedUntil == 10 * second)
     }
 
     @Test("on trial one failure ejects for twice as long, up to the limit, and one success ends it")
     func trial() {
-        var state = ejected(at: 0)
-        #expect(state.failed(at: 10 * second, rule, mayEject: true))
-        #expect(state.ejectedUntil == 30 * second)
-        #expect(state.failed(at: 30 * second, rule, mayEject: true))
-        #expect(state.ejectedUntil == 65 * second)
+        let state = ejected(at: 0)
+        #expect(state.failed(at: 10 * second))
+        #expect(state.state.ejectedUntil == 30 * second)
+        #expect(state.failed(at: 30 * second))
+        #expect(state.state.ejectedUntil == 65 * second)
         #expect(state.succeeded(at: 65 * second))
-        #expect(!state.isOut && state.failures == 0)
+        #expect(!state.isOut && state.state.failures == 0)
     }
 
     @Test("the time grows for one that is back only briefly, and starts again for one that was good for as long")
     func growth() {
-        var flapping = ejected(at: 0)
-        _ = flapping.succeeded(at: 10 * second)
-        var steady = flapping
-        for _ in 1...3 { _ = flapping.failed(at: 19 * second, rule, mayEject: true) }
-        #expect(flapping.ejectedUntil == 39 * second)
-        for _ in 1...3 { _ = steady.failed(at: 20 * second, rule, mayEject: true) }
-        #expect(steady.ejectedUntil == 30 * second)
+        let (flapping, steady) = (ejected(at: 0), ejected(at: 0))
+        for state in [flapping, steady] { #expect(state.succeeded(at: 10 * second)) }
+        for _ in 1...3 { _ = flapping.failed(at: 19 * second) }
+        #expect(flapping.state.ejectedUntil == 39 * second)
+        for _ in 1...3 { _ = steady.failed(at: 20 * second) }
+        #expect(steady.state.ejectedUntil == 30 * second)
     }
 
     @Test("it stays as long as too few others would be left, and goes when they are there again")
     func protected() {
-        var state = OutlierState()
-        for _ in 1...9 { #expect(!state.failed(at: 0, rule, mayEject: false)) }
-        #expect(state.failed(at: 0, rule, mayEject: true))
+        let state = Watched(rule)
+        for _ in 1...9 { _ = state.failed(at: 0, mayEject: false) }
+        #expect(!state.isOut)
+        #expect(state.failed(at: 0))
     }
 
     @Test("a rule of zero failures ejects nobody")
     func never() {
-        var state = OutlierState()
-        for _ in 1...99 { #expect(!state.failed(at: 0, OutlierRule(failures: 0), mayEject: true)) }
+        let state = Watched(OutlierRule(failures: 0))
+        for _ in 1...99 { _ = state.failed(at: 0) }
+        #expect(!state.isOut)
     }
 
     @Test("the longest time holds, however many strikes there are", arguments: [3, 33, 70, 100_000])

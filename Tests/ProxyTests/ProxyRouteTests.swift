@@ -101,6 +101,6 @@ struct ProxyRouteTests {
         ])
     func location(_ route: String, _ location: String, _ expected: String?) throws {
         let proxied = try ProxyRoute(route)
-        #expect(try proxied.targets[0].location(location, below: proxied.prefix) == expected)
+        #expect(proxied.targets[0].location(location, below: proxied.prefix) == expected)
     }
 }

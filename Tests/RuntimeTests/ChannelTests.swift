@@ -77,14 +77,14 @@ struct ChannelTests {
             let done = LoopWait()
             let replaceOther: (Probe) -> Void = { called in
                 guard let other = probes.first(where: { $0 !== called }) else { return }
-                let number = other.descriptor.number
-                other.descriptor.close(on: loop)
-                called.descriptor.close(on: loop)
                 // The same number, another file, and nothing to read on it.
                 let (fresh, freshPeer) = Self.pair()
                 spare.append(freshPeer)
+                let number = other.descriptor.number
+                other.descriptor.close(on: loop)
+                called.descriptor.close(on: loop)
                 let placed = dup2(fresh, number)
-                if fresh != placed { close(fresh) }
+                close(fresh)
                 let replacement = Probe(placed, loop)
                 try? replacement.start()
                 replacements.append(replacement)
@@ -153,7 +153,7 @@ struct ChannelTests {
     @Test("a descriptor that cannot be watched is an error, and nothing is left behind")
     func cannotWatch() throws {
         let thrown = try LoopThread.with { loop in
-            let file = open("/proc/self/status", O_RDONLY)  // epoll takes no plain files
+            let file = unsafe open("/proc/self/status", O_RDONLY)  // epoll takes no plain files
             let probe = Probe(file, loop)
             do {
                 try probe.start()

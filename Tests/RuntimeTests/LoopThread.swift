@@ -65,6 +65,12 @@ final class Outcome<R: Sendable>: Sendable {
 
     func wait(atMost patience: Duration) -> Bool { signal.wait(atMost: patience) }
 
+    /// Waits for it; blocks, so never on a loop.
+    func value() throws -> R {
+        guard wait(atMost: .seconds(50)) else { throw LoopThread.TimedOut() }
+        return try get()
+    }
+
     func get() throws -> R {
         guard let result = unsafe result else { throw LoopThread.TimedOut() }
         return try result.get()

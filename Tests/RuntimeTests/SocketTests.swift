@@ -7,7 +7,7 @@ import Testing
 struct ListenerTests {
     static func connect(to address: SocketAddress) -> CInt {
         let descriptor = socket(address.family, Int32(SOCK_STREAM.rawValue), 0)
-        let status = address.withSockaddr { unsafe Glibc.connect(descriptor, $0, $1) }
+        let status = unsafe address.withSockaddr { unsafe Glibc.connect(descriptor, $0, $1) }
         if status != 0 {
             close(descriptor)
             return -1
@@ -62,9 +62,9 @@ struct ListenerTests {
         let accepted = Signal()
         let hasRoom = Locked(false)
         let asked = Signal()
-        var limits = AcceptLimits()
-        limits.pause = .milliseconds(1)
         thread.loop.submit {
+            var limits = AcceptLimits()
+            limits.pause = .milliseconds(1)
             let listener = Listener(
                 descriptor: descriptor, loop: thread.loop, limits: limits,
                 mayAccept: {
@@ -155,9 +155,9 @@ struct DescriptorShortageTests {
             let paused = Locked(0)
             let told = Signal()
             let attempts = Signal()
-            var limits = AcceptLimits()
-            limits.pause = .milliseconds(1)
             thread.loop.submit {
+                var limits = AcceptLimits()
+                limits.pause = .milliseconds(1)
                 let listener = Listener(
                     descriptor: listening, loop: thread.loop, limits: limits,
                     report: { report in
@@ -185,7 +185,7 @@ struct DescriptorShortageTests {
                 if filler < 0 { break }
                 fillers.append(filler)
             }
-            guard address.withSockaddr({ unsafe Glibc.connect(client, $0, $1) }) == 0 else { exit(3) }
+            guard unsafe address.withSockaddr({ unsafe Glibc.connect(client, $0, $1) }) == 0 else { exit(3) }
             guard told.wait(atMost: .seconds(60)) else { exit(4) }
             for _ in 0..<5 { guard attempts.wait(atMost: .seconds(60)) else { exit(5) } }
             guard paused.with({ $0 }) == 1 else { exit(6) }
@@ -228,14 +228,14 @@ struct SocketAddressTests {
     @Test("through the kernel and back it is the same", arguments: ["127.0.0.1", "1.2.3.4", "::1", "2001:db8::1"])
     func kernel(_ text: String) throws {
         let address = try #require(SocketAddress(literal: text, port: 8_080))
-        let back = address.withSockaddr { pointer, _ in unsafe SocketAddress(pointer) }
+        let back = unsafe address.withSockaddr { pointer, _ in unsafe SocketAddress(pointer) }
         #expect(back == address)
     }
 
     @Test("an IPv4 peer of a dual-stack socket is IPv4")
     func mapped() throws {
         let address = try #require(SocketAddress(literal: "::ffff:10.1.2.3", port: 5))
-        let back = address.withSockaddr { pointer, _ in unsafe SocketAddress(pointer) }
+        let back = unsafe address.withSockaddr { pointer, _ in unsafe SocketAddress(pointer) }
         #expect(back == SocketAddress(literal: "10.1.2.3", port: 5))
         #expect(back?.isIPv6 == false)
     }

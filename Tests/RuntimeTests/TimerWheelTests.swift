@@ -49,7 +49,9 @@ struct TimerWheelTests {
     @Test("timers of different times fire in their order, also when all are due at once")
     func order() {
         let bench = Bench()
-        for (tag, delay) in [400_000, 8, 90_000, 1_100, 300, 16].enumerated() { bench.set(delay, tag: UInt32(tag)) }
+        for (tag, delay) in ([400_000, 8, 90_000, 1_100, 300, 16] as [UInt64]).enumerated() {
+            bench.set(delay, tag: UInt32(tag))
+        }
         bench.pass(500_000)
         #expect(bench.fired == [1, 5, 4, 3, 2, 0])
     }

@@ -110,13 +110,6 @@ struct WorkerPoolTests {
         #expect(alive.with { $0 } < 200)
         pool.stop()
     }
-
-    private final class Token: Sendable {
-        private let onEnd: @Sendable () -> Void
-        init(_ onEnd: @escaping @Sendable () -> Void) { self.onEnd = onEnd }
-        func use() {}
-        deinit { onEnd() }
-    }
 }
 
 @Suite("Signal and countdown")

@@ -194,6 +194,16 @@ struct DeflateMessageTests {
         #expect(pair.server.receive(fragments) == [hello])
     }
 
+    @Test("a compressed message of no bytes at all is empty, whole or in fragments", arguments: [true, false])
+    func nothing(keeps: Bool) throws {
+        let pair = try Pair(server: deflateSettings(peer: keeps), client: deflateSettings(own: keeps))
+        let nothing = Frame(1, [], fin: false, reserved: 0x40).bytes + Frame.more([], fin: false) + Frame.more([])
+        let hello = Frame(1, [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00], reserved: 0x40).bytes
+        let expected = [Seen.message(.text, []), .message(.text, Array("Hello".utf8))]
+        #expect(pair.server.receive(nothing + hello) == expected)
+        #expect(pair.server.receive(nothing + hello, inPiecesOf: 1) == expected)
+    }
+
     @Test("RSV1 on a continuation is refused, and on any frame when nothing was negotiated")
     func compressionBit() throws {
         let pair = try Pair(server: deflateSettings(), client: deflateSettings())

@@ -31,6 +31,13 @@ struct Serving {
         while OperatorSignal.wait() == .hangUp {
             log.warn("SIGHUP is ignored: settings are read at the start")
         }
+        // Whoever asks twice does not want to wait for the drain.
+        Threads.start("impatience") {
+            while OperatorSignal.wait() == .hangUp {}
+            log.warn("cut off by a second signal")
+            _ = logs.sink.flush(atMost: .seconds(1))
+            ProcessContext.exit(75)
+        }
         return server.drain() ? 0 : 75
     }
 

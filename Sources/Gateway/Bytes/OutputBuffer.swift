@@ -13,6 +13,7 @@
     @usableFromInline var head = 0
     @usableFromInline var tail = 0
 
+    /// - Parameter capacity: Bytes it holds before it grows for the first time.
     @inlinable public init(capacity: Int = 4096) {
         let size = max(capacity, 64)
         room = size
@@ -23,6 +24,7 @@
 
     /// Bytes appended and not yet consumed.
     @inlinable @inline(__always) public var count: Int { tail - head }
+    /// Whether everything was consumed.
     @inlinable @inline(__always) public var isEmpty: Bool { tail == head }
 
     /// The unconsumed bytes; valid only inside `body`.
@@ -57,6 +59,7 @@
         tail = used
     }
 
+    /// Appends one byte.
     @inlinable @inline(__always)
     public mutating func append(_ byte: UInt8) {
         reserve(1)
@@ -64,6 +67,7 @@
         tail += 1
     }
 
+    /// Appends a copy of `bytes`.
     @inlinable @inline(__always)
     public mutating func append(_ bytes: UnsafeRawBufferPointer) {
         guard let start = bytes.baseAddress, bytes.count > 0 else { return }
@@ -72,20 +76,24 @@
         tail += bytes.count
     }
 
+    /// Appends a copy of `bytes`.
     @inlinable @inline(__always)
     public mutating func append(_ bytes: Span<UInt8>) {
         unsafe bytes.withUnsafeBytes { unsafe append($0) }
     }
 
+    /// Appends a copy of `bytes`.
     @inlinable @inline(__always)
     public mutating func append(_ bytes: [UInt8]) {
         unsafe bytes.withUnsafeBytes { unsafe append($0) }
     }
 
+    /// Appends a copy of `bytes`.
     @inlinable public mutating func append(_ bytes: ArraySlice<UInt8>) {
         unsafe bytes.withUnsafeBytes { unsafe append($0) }
     }
 
+    /// Appends text that is part of the program.
     @inlinable @inline(__always)
     public mutating func append(_ literal: StaticString) {
         unsafe append(UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
@@ -130,6 +138,7 @@
         tail += digits
     }
 
+    /// Appends `value` in base ten, with its sign.
     @inlinable public mutating func append(decimal value: Int) {
         if value < 0 { append(0x2D) }
         append(decimal: UInt64(value.magnitude))
@@ -157,6 +166,7 @@
         }
     }
 
+    /// Empties the buffer and keeps its memory.
     @inlinable public mutating func removeAll() {
         head = 0
         tail = 0

@@ -66,8 +66,9 @@ extension Double: SettingValue {
     package static var placeholder: Double { 0 }
 
     package static func read(_ text: String, bare: NoUnit?) throws(SettingError) -> Double {
-        let isPlain = text.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == 0x2E || $0 == 0x2D }
-        guard isPlain, let value = Double(text), value.isFinite else {
+        // An exponent, since that is how very small and very large ones are shown.
+        let isDecimal = text.utf8.allSatisfy { (0x30...0x39).contains($0) || "+-.eE".utf8.contains($0) }
+        guard isDecimal, let value = Double(text), value.isFinite else {
             throw SettingError("not a number; write digits like 0.5")
         }
         return value

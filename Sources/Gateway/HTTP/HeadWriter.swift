@@ -4,7 +4,8 @@ extension OutputBuffer {
     /// Appends a response head: status line, Date, `fields`, and what `plan` says about connection and framing.
     ///
     /// Fields about framing and connection are left out of `fields`: the plan is their only author. An interim response
-    /// (1xx) gets no Date. `fields` may bring a Date of its own.
+    /// (1xx) gets no Date. `fields` may bring a Date of its own, and an Upgrade that says what would be spoken here: the
+    /// Connection option that must go with it is added (RFC 9110 §7.8).
     @inline(__always)
     package mutating func appendResponseHead(
         _ status: Status, _ fields: HeaderFields, plan: ResponsePlan, date: borrowing DateCache
@@ -13,7 +14,11 @@ extension OutputBuffer {
         appendStatusLine(status)
         if !status.isInformational, !fields.contains(.date) { unsafe date.withLine { unsafe append($0) } }
         fields.write(to: &self)
-        appendConnection(plan.connection, minorVersion: plan.minorVersion)
+        if fields.contains(.upgrade) {
+            appendConnectionAndUpgrade(plan.connection, minorVersion: plan.minorVersion)
+        } else {
+            appendConnection(plan.connection, minorVersion: plan.minorVersion)
+        }
         appendFramingAndEnd(plan.declaration)
     }
 
@@ -56,6 +61,14 @@ extension OutputBuffer {
         case .keepAlive: append(literal: "Connection: keep-alive\r\n")
         case .close: append(literal: "Connection: close\r\n")
         case .upgrade: append(literal: "Connection: Upgrade\r\n")
+        }
+    }
+
+    private mutating func appendConnectionAndUpgrade(_ intent: ConnectionIntent, minorVersion: UInt8) {
+        switch intent {
+        case .keepAlive where minorVersion == 0: append(literal: "Connection: keep-alive, Upgrade\r\n")
+        case .keepAlive, .upgrade: append(literal: "Connection: Upgrade\r\n")
+        case .close: append(literal: "Connection: close, Upgrade\r\n")
         }
     }
 }

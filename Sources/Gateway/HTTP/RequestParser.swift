@@ -32,12 +32,15 @@ package struct RequestParser: Sendable {
     /// - Parameter bytes: From the first byte of the request. What follows the head is not looked at.
     /// - Returns: Whether `head` is complete; its ``RequestHead/length`` says where the body starts, and the parser is
     ///   ready for the next request.
-    /// - Throws: ``RequestError``. Neither the parser nor the connection can be used further; see ``reset()``.
+    /// - Throws: ``RequestError``. Neither the parser nor the connection can be used further; see ``reset()``. The
+    ///   method is in `head` if that much could be read, as no response to HEAD may have content.
     package mutating func parse(
         _ bytes: UnsafeRawBufferPointer, into head: inout RequestHead
     ) throws(RequestError) -> Bool {
         let input = unsafe Input(bytes)
         if !hasRequestLine {
+            // A refusal must not be framed for the method of the request before.
+            head.method = .other
             guard try readRequestLine(input, into: &head) else { return false }
         }
         guard progress.mayGoOn(input, limit: fieldLimit(from: progress.lineStart)) else { return false }

@@ -38,6 +38,9 @@ package final class Chain: Sendable {
         self.handler = handler
     }
 
+    /// The same middleware around another handler: for requests that are refused before they have a route.
+    package func ending(in handler: @escaping Handler) -> Chain { Chain(middleware: middleware, handler: handler) }
+
     @inline(__always)
     package func run(_ request: Request) async throws -> Response {
         try await Next(chain: self, index: 0)(request)

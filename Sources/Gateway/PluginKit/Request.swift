@@ -10,7 +10,7 @@ package import GatewayRuntime
 @safe package final class Request {
     package let loop: EventLoop
     /// Reads the body as it arrives.
-    package let body: RequestBody
+    package private(set) var body: RequestBody
     /// The other end of the TCP connection.
     package let peer: SocketAddress
     /// Whether this connection is encrypted here.
@@ -66,6 +66,7 @@ package import GatewayRuntime
         captures.removeAll(keepingCapacity: true)
         plugin = "core"
         normalisedPath = nil
+        if !isKnownUniquelyReferenced(&body) { body = body.succeeded() }
     }
 
     /// Moves the head out of the loop's buffer, before the loop receives again. Does nothing the second time.

@@ -1,17 +1,28 @@
 /// The body of a request, read as it arrives; TCP itself slows the sender down while nobody reads.
 package final class RequestBody {
     /// Not weak: a weak reference would make every retain of the connection take the slow way. The connection lets go
-    /// of its request when it closes.
-    private let source: any RequestBodySource
+    /// of it by ``end()``.
+    private var source: (any RequestBodySource)?
 
     package init(source: any RequestBodySource) { self.source = source }
+
+    /// The request was answered: whoever kept this body must not read those that follow on the connection.
+    package func end() { source = nil }
+
+    /// The same for the next request on the connection; this one is over.
+    func succeeded() -> RequestBody {
+        guard let source else { return self }
+        self.source = nil
+        return RequestBody(source: source)
+    }
 
     /// The next bytes, at most what one receive brought; `nil` at the end.
     ///
     /// - Throws: ``GatewayFault`` 400 when the framing is broken, 408 when the sender makes no progress, 413 beyond the
-    ///   route's limit; `CancellationError` when the client left.
+    ///   route's limit; `CancellationError` when the client left or the request was answered.
     package func next() async throws -> [UInt8]? {
-        try await source.nextBodyChunk()
+        guard let source else { throw CancellationError() }
+        return try await source.nextBodyChunk()
     }
 
     /// The whole body, if it is small.
@@ -27,7 +38,7 @@ package final class RequestBody {
     }
 
     /// Declared by Content-Length; `nil` when chunked.
-    package var declaredLength: UInt64? { source.declaredBodyLength }
+    package var declaredLength: UInt64? { source.flatMap { $0.declaredBodyLength } }
 }
 
 /// Where a body's bytes come from: the connection.

@@ -2,7 +2,8 @@ import GatewayWebSocket
 
 /// A WebSocket as a sequence of messages, for handlers that suspend.
 ///
-/// At most ``limit`` messages wait; then the peer is slowed down until the session has caught up.
+/// At most ``limit`` messages wait; then the peer is slowed down until the session has caught up. When the socket closes
+/// the session's task is cancelled; messages that arrived before can still be read.
 package final class WebSocketSession {
     package struct Message: Sendable {
         package let kind: WebSocketMessage.Kind
@@ -18,7 +19,7 @@ package final class WebSocketSession {
     private var waiting: [Message] = []
     private var first = 0
     private var reader: Waiter?
-    private var sender: Waiter?
+    private var senders: [Waiter] = []
     private var isClosed = false
     private var isPaused = false
 
@@ -33,6 +34,7 @@ package final class WebSocketSession {
                 socket.resume()
                 continue
             }
+            precondition(reader == nil, "two tasks read one WebSocket session")
             await suspend { reader = $0 }
         }
         let message = waiting[first]
@@ -44,7 +46,7 @@ package final class WebSocketSession {
         return message
     }
 
-    /// Sends and waits while the peer is slow.
+    /// Sends and waits while the peer is slow. Several tasks may send.
     ///
     /// - Throws: `CancellationError` once the socket has closed.
     package func send(_ text: String) async throws {
@@ -59,7 +61,7 @@ package final class WebSocketSession {
 
     private func room() async throws {
         while !isClosed, socket.unsentBytes > 0 {
-            await suspend { sender = $0 }
+            await suspend { senders.append($0) }
         }
         if isClosed { throw CancellationError() }
     }
@@ -74,13 +76,15 @@ package final class WebSocketSession {
     }
 
     func drained() {
-        sender.wake()
+        let waiting = senders
+        senders = []
+        for sender in waiting { sender.resume() }
     }
 
     func closed() {
         isClosed = true
         reader.wake()
-        sender.wake()
+        drained()
     }
 }
 
@@ -88,6 +92,7 @@ package final class WebSocketSession {
 final class SessionHandler: WebSocketHandler {
     private let run: @Sendable (WebSocketSession) async throws -> Void
     private var session: WebSocketSession?
+    private var task: Task<Void, Never>?
 
     init(run: @escaping @Sendable (WebSocketSession) async throws -> Void) { self.run = run }
 
@@ -95,7 +100,7 @@ final class SessionHandler: WebSocketHandler {
         let session = WebSocketSession(socket: socket)
         self.session = session
         let run = run
-        socket.loop.launch {
+        task = socket.loop.launch {
             do {
                 try await run(session)
                 socket.close(.normal, reason: "")
@@ -113,5 +118,8 @@ final class SessionHandler: WebSocketHandler {
     func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {
         session?.closed()
         session = nil
+        // What it waits for beside the socket has lost its purpose.
+        task?.cancel()
+        task = nil
     }
 }

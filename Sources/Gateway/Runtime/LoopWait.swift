@@ -12,7 +12,12 @@ package final class LoopWait: TimerTarget {
 
     package func wake() { end(.woken) }
 
-    package func timerFired(tag: UInt32) { end(.late) }
+    package func timerFired(tag: UInt32) { end(tag == Tag.cancelled ? .cancelled : .late) }
+
+    private enum Tag {
+        static let deadline: UInt32 = 0
+        static let cancelled: UInt32 = 1
+    }
 
     private func end(_ outcome: Outcome) {
         guard self.outcome == nil else { return }
@@ -22,7 +27,7 @@ package final class LoopWait: TimerTarget {
 
     /// Suspends the caller, which must run on `loop`. Once. Returns at once if it was woken before, or is cancelled.
     package func run(on loop: EventLoop, until deadline: MonotonicTime = .distantFuture) async -> Outcome {
-        let timer = deadline == .distantFuture ? .none : loop.setTimer(at: deadline, for: self)
+        let timer = deadline == .distantFuture ? .none : loop.setTimer(at: deadline, for: self, tag: Tag.deadline)
         defer { loop.cancelTimer(timer) }
         // Safe: touched on the loop only; cancellation from another thread comes by submission.
         nonisolated(unsafe) let shared = self
@@ -30,7 +35,12 @@ package final class LoopWait: TimerTarget {
             guard unsafe shared.outcome == nil else { return }
             await suspend { unsafe shared.waiter = $0 }
         } onCancel: {
-            if loop.isCurrent { unsafe shared.end(.cancelled) } else { loop.submit { unsafe shared.end(.cancelled) } }
+            // Not here: the canceller holds the task's own lock, which resuming the task takes too.
+            if loop.isCurrent {
+                unsafe loop.callSoon(shared, tag: Tag.cancelled)
+            } else {
+                loop.submit { unsafe shared.end(.cancelled) }
+            }
         }
         return outcome ?? .woken
     }

@@ -6,18 +6,18 @@ package struct Readiness: OptionSet, Sendable {
     package let rawValue: UInt32
     package init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    package static let readable = Readiness(rawValue: EPOLLIN.rawValue)
-    package static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
+    package static var readable: Readiness { Readiness(rawValue: EPOLLIN.rawValue) }
+    package static var writable: Readiness { Readiness(rawValue: EPOLLOUT.rawValue) }
     /// The peer sent its end of stream; it may still read.
-    package static let peerFinished = Readiness(rawValue: EPOLLRDHUP.rawValue)
+    package static var peerFinished: Readiness { Readiness(rawValue: EPOLLRDHUP.rawValue) }
     /// Both directions are gone, or the socket failed: either bit or both. Always reported; see ``isHungUp``.
-    package static let hungUp = Readiness(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue)
+    package static var hungUp: Readiness { Readiness(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue) }
 
     /// Whether any bit of ``hungUp`` is set.
     @inline(__always) package var isHungUp: Bool { !isDisjoint(with: .hungUp) }
 
     /// Report changes, not states: for relayed streams.
-    package static let edgeTriggered = Readiness(rawValue: EPOLLET.rawValue)
+    package static var edgeTriggered: Readiness { Readiness(rawValue: EPOLLET.rawValue) }
 }
 
 /// One epoll instance and its event array. The only file that knows epoll: another mechanism would replace this one.

@@ -28,6 +28,8 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
     package var isAddressInUse: Bool { code == EADDRINUSE }
     package var isPermissionDenied: Bool { code == EACCES || code == EPERM }
     package var isAddressUnavailable: Bool { code == EADDRNOTAVAIL }
+    /// The peer had finished sending in order before it reset the connection.
+    package var isBrokenPipe: Bool { code == EPIPE }
     package var isConnectionRefused: Bool { code == ECONNREFUSED }
     package var isOutOfDescriptors: Bool { code == EMFILE || code == ENFILE }
 }

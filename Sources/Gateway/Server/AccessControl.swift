@@ -12,7 +12,6 @@ final class AccessControl: Sendable {
     private let rules: CredentialRules
     private let failures: FailureLimiter
     private let results: MetricFamily<Counter>
-    private let isConfigured: Bool
 
     init(
         settings: AuthSettings, authenticator: Authenticator, store: JWKSStore?, failures: FailureLimiter,
@@ -22,7 +21,6 @@ final class AccessControl: Sendable {
         self.store = store
         self.failures = failures
         self.results = results
-        isConfigured = settings.isConfigured
         rules = CredentialRules(cookieName: settings.cookieName, allowedOrigins: settings.allowedOrigins)
     }
 
@@ -54,9 +52,19 @@ final class AccessControl: Sendable {
             return principal
         case .failure(let error):
             results.with(error.code).increment()
-            failures.count(request.peer, isBehindProxy: request.header(.xForwardedFor) != nil, now: now)
+            if error.status == 401 {
+                failures.count(request.peer, isBehindProxy: Self.isBehindProxy(request), now: now)
+            }
             throw Self.fault(error)
         }
+    }
+
+    /// Whether the peer is an ingress that speaks for many. A stranger's own X-Forwarded-For proves nothing.
+    private static func isBehindProxy(_ request: Request) -> Bool {
+        guard request.header(.xForwardedFor) != nil || request.header(.forwarded) != nil,
+            let address = IPAddress(networkBytes: request.peer.bytes.span)
+        else { return false }
+        return address.isPrivate || address.isLoopback || address.isLinkLocal
     }
 
     /// Verifies a token sent in band, to renew a socket.

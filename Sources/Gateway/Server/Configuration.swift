@@ -36,7 +36,8 @@ package struct Configuration: Sendable {
         env.section("Plugins")
         let _: String? = env.optional(
             exactly: "PLUGINS", example: "echo,hls",
-            "Which plugins run, outermost first. Unset: those that are on by default and configured. Empty: none.")
+            "Which plugins run, outermost first. Unset: those that are on by default and have what they require. "
+                + "Empty: none.")
     }
 
     /// The plugins that run, in order.
@@ -56,8 +57,13 @@ package struct Configuration: Sendable {
         return SettingsDocument.markdown(
             env.sections, title: "Configuration",
             introduction: """
-                Every setting is an environment variable. This page is written by `gateway config --reference` from the \
-                lines of code that read them; a test keeps it current.
+                Every setting is an environment variable. A duration is a whole number and a unit (`500ms`, `30s`, \
+                `5m`, `2h`, `1d`), a size likewise (`10B`, `64KiB`, `1MiB`, `1GiB`). `gateway config` prints the \
+                values in effect, `gateway check` says what is wrong with them; the gateway does not start with a \
+                value it does not understand or that is out of range.
+
+                This page is written by `gateway config --reference` from the lines of code that read the settings \
+                (`make docs`); a test keeps it current.
                 """)
     }
 }

@@ -2,9 +2,9 @@ package import GatewayAuth
 package import GatewayBytes
 package import GatewayConfig
 package import GatewayHTTP
+import GatewayRuntime
 package import GatewayTelemetry
 package import GatewayUpstream
-import GatewayRuntime
 import GatewayWebSocket
 
 /// Where the gateway listens, and how many connections it takes.
@@ -22,22 +22,24 @@ package struct ListenSettings: Settings {
             exactly: "WEBSOCKET_PORT", default: 3001, "The main port: HTTP, WebSocket and, with certificates, TLS.")
         address = env.optional(
             exactly: "LISTEN_ADDRESS", default: "::",
-            "Address the main port and the plugins' own ports listen on. `::` is every IPv4 and IPv6 address.")
+            "Address of the main port. `::` is every IPv4 and IPv6 address of the machine.")
         operations = env.optional(
             exactly: "OPS_LISTEN", default: ListenAddress(host: "127.0.0.1", port: 9901),
-            "Where /metrics and the detailed /readyz are served. Never expose it to clients.")
+            "Where `/metrics` and the detailed `/readyz` are served, in plain HTTP to anybody who can connect. "
+                + "Never expose it to clients.")
         loops = env.optional(
             exactly: "LOOPS", default: 0, in: 0...256,
-            "Event loops, one thread each. 0 takes the cgroup's CPU limit, at least 1.")
+            "Event loops, one thread each. 0: one for each processor the process may use (affinity, cgroup limit).")
         maxConnections = env.optional(
             exactly: "MAX_CONNECTIONS", default: 16384, in: 1...1_000_000,
-            "Client connections at once, over all ports. More wait in the kernel's backlog.")
+            "Client connections at once, over all ports; more wait in the kernel's backlog. OPS_LISTEN takes 64 more. "
+                + "The start stops unless the system allows this many file descriptors and 256 besides.")
         backlog = env.optional(
             exactly: "LISTEN_BACKLOG", default: 4096, in: 1...65535,
-            "Connections the kernel completes before the gateway accepts them.")
+            "Connections the kernel completes ahead of the gateway's accepting them, per event loop.")
         workerThreads = env.optional(
             exactly: "WORKER_THREADS", default: 4, in: 1...64,
-            "Threads for work that blocks: name look-ups, files, key parsing.")
+            "Threads for work that blocks or is heavy: name look-ups, files, large playlists.")
     }
 }
 
@@ -55,25 +57,29 @@ package struct HTTPSettings: Settings {
     package init(from env: inout SettingsReader) {
         headTimeout = env.optional(
             exactly: "HTTP_HEAD_TIMEOUT", default: .seconds(10), in: .milliseconds(100) ... .seconds(300),
-            bare: .milliseconds, "From the first byte of a request, or the TLS handshake's start, to the end of its head.")
+            bare: .milliseconds,
+            "How long a request head may take from its first byte to its last, and the first one on a connection from "
+                + "the connection's beginning, TLS handshake included; then 408, or closed if nothing came.")
         bodyTimeout = env.optional(
             exactly: "HTTP_BODY_TIMEOUT", default: .seconds(30), in: .milliseconds(100) ... .seconds(3600),
-            bare: .milliseconds, "Longest pause within a request body.")
+            bare: .milliseconds, "Longest pause within a request body while its handler waits for it; then 408.")
         keepAliveTimeout = env.optional(
             exactly: "HTTP_KEEP_ALIVE_TIMEOUT", default: .seconds(75), in: .milliseconds(100) ... .seconds(3600),
             bare: .milliseconds, "How long an idle connection is kept for its next request.")
         writeTimeout = env.optional(
             exactly: "HTTP_WRITE_TIMEOUT", default: .seconds(30), in: .milliseconds(100) ... .seconds(3600),
-            bare: .milliseconds, "Longest time a client may take nothing of a response that waits for it.")
+            bare: .milliseconds,
+            "How long a client may take nothing of a response that waits for it; then the connection is reset.")
         maxBody = env.optional(
             exactly: "HTTP_MAX_BODY", default: .mebibytes(64), in: .zero ... .gibibytes(64), bare: .bytes,
-            "Largest request body.")
+            "Largest request body; a larger one is answered 413, before any of it is read if its length was declared.")
         discardLimit = env.optional(
             exactly: "HTTP_DISCARD_LIMIT", default: .kibibytes(256), in: .zero ... .mebibytes(64), bare: .bytes,
-            "How much of a body that no handler read is read past to keep the connection.")
+            "How much of a request body that its handler left unread is dropped to keep the connection; with more left "
+                + "the connection closes.")
         sendBuffer = env.optional(
             exactly: "HTTP_SEND_BUFFER", default: .kibibytes(256), in: .kibibytes(4) ... .mebibytes(64), bare: .bytes,
-            "Unsent bytes per connection above which a response waits for its client.")
+            "Unsent bytes of one connection above which a streamed response or the next request waits for the client.")
         headLimits = HeadLimits(
             requestLine: env.optional(
                 exactly: "HTTP_MAX_REQUEST_LINE", default: .kibibytes(8), in: .bytes(256) ... .kibibytes(64),
@@ -112,52 +118,65 @@ package struct WebSocketSettings: Settings {
     package init(from env: inout SettingsReader) {
         path = env.optional(
             exactly: "WEBSOCKET_PATH", default: "/ws",
-            "Beside `/`, the path of the main WebSocket: the tunnel's, or the first enabled plugin's that offers one.")
+            "Path of the main WebSocket, beside `/`. The first enabled plugin that serves it (`echo`) has both.")
         pingInterval = env.optional(
             exactly: "PING_INTERVAL", default: .seconds(30), in: .milliseconds(10) ... .seconds(3600),
-            bare: .milliseconds, "Silence after which a ping is sent.")
+            bare: .milliseconds, "A ping is sent after this long without any frame from the peer.")
         pongTimeout = env.optional(
             exactly: "PONG_TIMEOUT", default: .seconds(5), in: .milliseconds(10) ... .seconds(600),
-            bare: .milliseconds, "How long a ping may stay unanswered before it counts as missed.")
+            bare: .milliseconds,
+            "How long the peer may stay silent after a ping; then that counts as missed, and another follows at once."
+        )
         maxMissedPongs = env.optional(
-            exactly: "MAX_MISSED_PONGS", default: 3, in: 1...100, "Missed pings after which a socket closes with 1001.")
+            exactly: "MAX_MISSED_PONGS", default: 3, in: 1...100,
+            "Missed pings in a row after which the socket closes with 1001.")
         isCompressionEnabled = env.optional(
             exactly: "COMPRESSION_ENABLED", default: true, "Whether permessage-deflate is negotiated.")
         compressionLevel = env.optional(
             exactly: "COMPRESSION_LEVEL", default: 6, in: 1...9,
-            "zlib's scale, 1 fastest to 9 smallest. Without context takeover ISA-L compresses: 1 is its level 0, 2-5 its 1, 6-7 its 2, 8-9 its 3.")
+            "zlib's scale, 1 fastest to 9 smallest. Without context takeover ISA-L compresses, if compiled in: 1 is "
+                + "its level 0, 2 to 5 its level 1, 6 and 7 its level 2, 8 and 9 its level 3.")
         compressionThreshold = env.optional(
             exactly: "COMPRESSION_THRESHOLD", default: .bytes(1024), in: .zero ... .gibibytes(1), bare: .bytes,
             "Smaller messages are sent uncompressed.")
         keepsContext = env.optional(
             exactly: "COMPRESSION_CONTEXT_TAKEOVER", default: false,
-            "Whether a socket may keep its compression window between messages: smaller messages, about 300 KiB a socket.")
+            "Whether both ends of a socket keep their compression windows between messages, if the client agrees: "
+                + "smaller messages, for about 300 KiB a socket.")
         maxWindowBits = env.optional(
-            exactly: "COMPRESSION_WINDOW_BITS", default: 15, in: 9...15, "Largest compression window, as a power of two.")
+            exactly: "COMPRESSION_WINDOW_BITS", default: 15, in: 9...15,
+            "Base-two logarithm of the largest compression window in bytes.")
         compressionBudget = env.optional(
             exactly: "COMPRESSION_MEMORY", default: .mebibytes(128), in: .zero ... .gibibytes(64), bare: .bytes,
-            "Memory of all sockets' compression state. Beyond it new sockets keep no context, then do not compress.")
+            "Memory for the compression state of all sockets. Beyond it new sockets keep no window, and at the last do "
+                + "not compress.")
         maxFrame = env.optional(
             exactly: "MAX_FRAME_SIZE", default: .mebibytes(1), in: .kibibytes(1) ... .mebibytes(64), bare: .bytes,
-            "Largest frame; a larger one closes the socket with 1009 before it is read.")
+            "Largest frame; a larger one closes the socket with 1009 before its payload is read.")
         maxMessage = env.optional(
             exactly: "MAX_MESSAGE_SIZE", default: maxFrame, in: .kibibytes(1) ... .mebibytes(64), bare: .bytes,
-            defaultPhrase: "MAX_FRAME_SIZE", "Largest message after inflation and over all fragments.")
+            defaultPhrase: "MAX_FRAME_SIZE",
+            "Largest message over all its fragments and after inflation; a larger one closes the socket with 1009.")
         maxFragments = env.optional(
             exactly: "MAX_FRAGMENTS", default: 65536, in: 1...1_000_000,
             "Most fragments of one message; more close the socket with 1008.")
         assemblyBudget = env.optional(
             exactly: "MESSAGE_ASSEMBLY_MEMORY", default: .mebibytes(256), in: .mebibytes(1) ... .gibibytes(64),
-            bare: .bytes, "Memory of all messages still arriving. Beyond it a socket that needs more closes with 1013.")
+            bare: .bytes,
+            "Memory for the messages of all sockets that are still arriving. Beyond it a socket that needs more closes "
+                + "with 1013.")
         frameWarnThreshold = env.optional(
             exactly: "FRAME_WARN_THRESHOLD", default: .kibibytes(512), in: .zero ... .mebibytes(64), bare: .bytes,
-            "Larger messages are logged, at most once a minute for each socket.")
+            "A received frame larger than this is logged, at most one a second for each event loop.")
         closeTimeout = env.optional(
             exactly: "CLOSE_TIMEOUT", default: .seconds(5), in: .milliseconds(10) ... .seconds(60),
-            bare: .milliseconds, "How long a peer may take to answer a close frame.")
+            bare: .milliseconds,
+            "How long a peer may take to answer a close frame; then the connection is reset.")
         sendBuffer = env.optional(
             exactly: "WEBSOCKET_SEND_BUFFER", default: .mebibytes(1), in: .kibibytes(16) ... .mebibytes(64),
-            bare: .bytes, "Unsent bytes per socket above which it counts as too slow and is closed with 1013.")
+            bare: .bytes,
+            "Unsent bytes of one socket above which the next message finds its peer too slow: the socket closes with "
+                + "1013. A plugin may choose to drop messages instead, and tell the peer how many.")
     }
 }
 
@@ -195,21 +214,25 @@ package struct OperationSettings: Settings {
 
     package init(from env: inout SettingsReader) {
         drainTimeout = env.optional(
-            exactly: "DRAIN_TIMEOUT", default: .seconds(25), in: .milliseconds(100) ... .seconds(29),
+            exactly: "DRAIN_TIMEOUT", default: .seconds(25), in: .milliseconds(100) ... .seconds(27),
             bare: .milliseconds,
-            "After SIGTERM, how long requests and sockets may take to finish. Below the 30 s that Kubernetes grants.")
+            "After SIGTERM, how long requests and sockets may take to finish, DRAIN_DELAY included; what is left is "
+                + "cut off. With 2 s to stop it must fit into what the orchestrator grants (Kubernetes: 30 s).")
         drainDelay = env.optional(
             exactly: "DRAIN_DELAY", default: .zero, in: .zero ... .seconds(20), bare: .milliseconds,
-            "After SIGTERM, how long connections are still accepted while /readyz already fails.")
+            "After SIGTERM, how long connections are still accepted while `/readyz` already fails.")
         closeJitter = env.optional(
             exactly: "DRAIN_JITTER", default: .seconds(5), in: .zero ... .seconds(20), bare: .milliseconds,
-            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once.")
-        accessLog = env.optional(exactly: "ACCESS_LOG", default: true, "Whether every request is logged.")
+            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at most half "
+                + "of DRAIN_TIMEOUT.")
+        env.require(drainDelay < drainTimeout, "DRAIN_DELAY", "must be shorter than DRAIN_TIMEOUT, which includes it")
+        accessLog = env.optional(
+            exactly: "ACCESS_LOG", default: true, "Whether every answered request is logged, on standard output.")
         metricsToken = env.optional(
-            exactly: "METRICS_TOKEN", "Bearer token that may read /metrics on the main port, besides admins.")
+            exactly: "METRICS_TOKEN", "Bearer token that may read `/metrics` on the main port, besides admins.")
         stateDirectory = env.optional(
             exactly: "STATE_DIRECTORY", default: "/var/lib/gateway",
-            "Where last good keys and development secrets are kept. Not needed if it cannot be written.")
+            "Where the issuer's last good keys are kept for the next start. The gateway also runs without it.")
     }
 }
 
@@ -260,10 +283,10 @@ package struct LogSettings: Settings {
 
     package init(from env: inout SettingsReader) {
         level = env.optional(
-            exactly: "LOG_LEVEL", default: LogLevel.info, "Least severe level that is written. Any case.")
+            exactly: "LOG_LEVEL", default: LogLevel.info, "Least severe level that is written, in any case.")
         let environment: String = env.optional(
             exactly: "NODE_ENV", default: "", defaultPhrase: "none",
-            "`production` makes JSON the default format. Kept from the guide's manifests.")
+            "`production` makes JSON the default of LOG_FORMAT; nothing else depends on it.")
         format = env.optional(
             exactly: "LOG_FORMAT", default: environment == "production" ? LogFormat.json : .text,
             defaultPhrase: "text; json if NODE_ENV is production", "Lines for people, or JSON for machines.")
@@ -281,7 +304,8 @@ package struct TLSSettings: Settings {
     package init(from env: inout SettingsReader) {
         certificates = env.optional(
             exactly: "TLS_CERTIFICATE", default: [],
-            "PEM files of certificate chains, leaf first; several are chosen by SNI, the first is the default. Setting it turns TLS on.")
+            "PEM files of certificate chains, leaf first. Several are chosen from by server name (SNI); the first is "
+                + "the default. Setting this turns TLS on, on every port but OPS_LISTEN.")
         keys = env.optional(
             exactly: "TLS_KEY", default: [], "PEM files of the private keys, in the order of TLS_CERTIFICATE.")
         env.require(

@@ -11,10 +11,16 @@ final class FailureLimiter: Sendable {
         var windowEnds: Double
     }
 
+    private struct State {
+        var records: [UInt64: Record] = [:]
+        /// When looking for forgotten records is worth while again.
+        var cleanAt = 0.0
+    }
+
     private let limit: Int
     private let window: Double
     private let capacity: Int
-    private let records = Mutex<[UInt64: Record]>([:])
+    private let state = Mutex(State())
 
     /// - Parameters:
     ///   - limit: Failures within `window` seconds after which an address must wait for the window's end. 0: no limit.
@@ -28,23 +34,31 @@ final class FailureLimiter: Sendable {
     /// Whole seconds to wait, or `nil` when the address may try.
     func retryAfter(_ address: SocketAddress, now: Double) -> Int? {
         guard limit > 0 else { return nil }
-        return records.withLock { records in
-            guard let record = records[address.prefixKey], record.failures >= limit, now < record.windowEnds else {
+        return state.withLock { state in
+            guard let record = state.records[address.prefixKey], record.failures >= limit, now < record.windowEnds else {
                 return nil
             }
-            return max(1, Int(record.windowEnds - now))
+            return Int((record.windowEnds - now).rounded(.up))
         }
     }
 
+    /// - Parameter isBehindProxy: The address speaks for many clients.
     func count(_ address: SocketAddress, isBehindProxy: Bool, now: Double) {
         guard limit > 0, !isBehindProxy else { return }
-        records.withLock { records in
-            if records.count >= capacity { records = records.filter { now < $0.value.windowEnds } }
-            guard records.count < capacity || records[address.prefixKey] != nil else { return }
-            var record = records[address.prefixKey] ?? Record(failures: 0, windowEnds: now + window)
+        state.withLock { state in
+            if state.records.count >= capacity { forget(&state, now) }
+            guard state.records.count < capacity || state.records[address.prefixKey] != nil else { return }
+            var record = state.records[address.prefixKey] ?? Record(failures: 0, windowEnds: now + window)
             if now >= record.windowEnds { record = Record(failures: 0, windowEnds: now + window) }
             record.failures += 1
-            records[address.prefixKey] = record
+            state.records[address.prefixKey] = record
         }
+    }
+
+    /// Drops what has ended. A flood of addresses must not buy a walk over all of them with each one.
+    private func forget(_ state: inout State, _ now: Double) {
+        guard now >= state.cleanAt else { return }
+        state.cleanAt = now + window / 8
+        state.records = state.records.filter { now < $0.value.windowEnds }
     }
 }

@@ -206,7 +206,8 @@ package final class GatewayServer: Sendable {
                 handle.server?.drain { remaining.finishOne() }
             }
         }
-        let finished = remaining.wait(atMost: settings.operations.drainTimeout)
+        let operations = settings.operations
+        let finished = remaining.wait(atMost: max(.zero, operations.drainTimeout - operations.drainDelay))
         let cut = shared.connections.count
         let stopped = Countdown(loops.count)
         for handle in loops {

@@ -45,7 +45,8 @@ extension HTTPConnection: RequestBodySource {
     func nextBodyChunk() async throws -> [UInt8]? {
         while true {
             if body.isComplete { return nil }
-            if isClosed { throw CancellationError() }
+            // A second reader at the same time would get the first one's bytes, and never wake it.
+            if isClosed || inputWaiter != nil { throw CancellationError() }
             if let chunk = try takeChunk() {
                 try countBody(chunk)
                 return chunk
@@ -87,10 +88,11 @@ extension HTTPConnection: RequestBodySource {
     /// Decodes what has arrived; `nil` when more must arrive first.
     private func takeChunk() throws -> [UInt8]? {
         if !leftover.isEmpty {
-            let (chunk, used) = try unsafe leftover.withUnsafeBytes { unsafe try decode($0) }
-            leftover.removeFirst(used)
-            if let chunk { return chunk }
-            guard leftover.isEmpty else { return nil }
+            let (chunk, used) = try unsafe leftover.withUnsafeBytes { raw in
+                unsafe try decode(UnsafeRawBufferPointer(rebasing: raw[leftoverUsed...]))
+            }
+            useLeftover(used)
+            return chunk
         }
         guard unsafe !window.isEmpty else { return nil }
         let (chunk, used) = try unsafe decode(window)
@@ -99,6 +101,8 @@ extension HTTPConnection: RequestBodySource {
     }
 
     private func decode(_ input: UnsafeRawBufferPointer) throws -> ([UInt8]?, Int) {
+        // Who sends without waiting for the invitation needs none.
+        body.expectsContinue = false
         switch body.rest {
         case .none: return (nil, 0)
         case .length(let left):
@@ -132,11 +136,31 @@ extension HTTPConnection: RequestBodySource {
         }
     }
 
+    /// Reads past the chunks that are here already of a body that no handler read. If they are none, that is the answer:
+    /// a request is not good because nobody looked at the rest of it (RFC 9112 §7.1, §11.2).
+    func checkUnreadBody(of request: Request, before response: Response) -> Response {
+        guard case .chunked = body.rest, response.body.isWhole, !body.expectsContinue, inputWaiter == nil else {
+            return response
+        }
+        var discarded = 0
+        do {
+            while discarded <= settings.discardLimit.bytes, let chunk = try takeChunk() {
+                try countBody(chunk)
+                discarded += chunk.count
+            }
+            return response
+        } catch let fault as GatewayFault {
+            return fault.response(requestID: request.id)
+        } catch {
+            return response
+        }
+    }
+
     /// Reads past what is left of a body nobody wanted; `false` if that is too much, and the connection must close.
     func discardBody() async -> Bool {
         guard !body.isComplete else { return true }
         // A client that waits for 100 Continue was never invited to send: whether it does is anybody's guess.
-        guard !body.expectsContinue else { return false }
+        guard !body.expectsContinue, canDiscardBody else { return false }
         var discarded = 0
         do {
             while let chunk = try await nextBodyChunk() {
@@ -146,6 +170,22 @@ extension HTTPConnection: RequestBodySource {
             return true
         } catch {
             return false
+        }
+    }
+
+    /// Whether what is known of the unread rest is small enough to read past it.
+    var canDiscardBody: Bool {
+        guard case .length(let left) = body.rest else { return true }
+        return left <= UInt64(settings.discardLimit.bytes)
+    }
+}
+
+extension ResponseBody {
+    /// Nothing of it is still to be made while the request's body is read.
+    fileprivate var isWhole: Bool {
+        switch self {
+        case .empty, .literal, .bytes: true
+        case .stream, .upstream, .webSocket: false
         }
     }
 }

@@ -12,6 +12,8 @@ struct ReplyState {
     var plan: ResponsePlan?
     var bodyBytes = 0
     var trailers = HeaderFields()
+    /// Bytes of the body written since the task last suspended.
+    var sinceTurn = 0
     /// ``ByteStream/sent`` when the write deadline was set: progress since then extends it.
     var sentAtDeadline: UInt64 = 0
 }
@@ -26,10 +28,8 @@ extension HTTPConnection {
         case .empty: writeWhole(response, to: request, body: .empty) { _ in }
         case .literal(let text):
             writeWhole(response, to: request, body: .length(UInt64(text.utf8CodeUnitCount))) { $0.append(text) }
-            reply.bodyBytes = text.utf8CodeUnitCount
         case .bytes(let bytes):
             writeWhole(response, to: request, body: .length(UInt64(bytes.count))) { $0.append(bytes) }
-            reply.bodyBytes = bytes.count
         case .stream(let length, let write):
             await sendStream(response, to: request, length: length, write)
         case .upstream(let upstream):
@@ -40,12 +40,14 @@ extension HTTPConnection {
     }
 
     private func plan(_ response: Response, _ request: Request, _ body: OutgoingBody) -> ResponsePlan {
-        let keepsOpen = request.head.keepAlive && !reply.mustClose && !server.isDraining
+        let keepsOpen = request.head.keepAlive && !reply.mustClose && (!server.isDraining || hasInput)
+        // An Upgrade field needs the connection option of the same name (RFC 9110 §7.8).
+        let isOffer = response.status == .upgradeRequired
         let plan = ResponsePlan(
             response.status, body: body, answering: request.method, minorVersion: Int(request.head.minorVersion) == 0 ? 0 : 1,
-            connection: response.status == .switchingProtocols ? .upgrade : keepsOpen ? .keepAlive : .close)
+            connection: keepsOpen ? (isOffer ? .upgrade : .keepAlive) : .close)
         reply.plan = plan
-        if !plan.keepAlive { reply.mustClose = true }
+        if !plan.keepAlive, !(isOffer && keepsOpen) { reply.mustClose = true }
         return plan
     }
 
@@ -57,21 +59,24 @@ extension HTTPConnection {
     private func writeWhole(
         _ response: Response, to request: Request, body: OutgoingBody, _ append: (inout OutputBuffer) -> Void
     ) {
+        // No handler reads on after this: a rest too large to read past ends the connection, and the client is told.
+        if !self.body.isComplete, !canDiscardBody { reply.mustClose = true }
         let plan = plan(response, request, body)
         server.updateDate()
         stream.write { output in
             output.appendResponseHead(response.status, response.fields, plan: plan, date: server.dates)
             if plan.coding != .none { append(&output) }
         }
+        if case .identity(let length) = plan.coding { reply.bodyBytes = Int(clamping: length) }
     }
 
     /// An error that has no request: the head could not be read.
-    func writeRefusal(_ response: Response) {
+    func writeRefusal(_ response: Response, to method: Method) {
         guard case .bytes(let bytes) = response.body else { return }
         let plan = ResponsePlan(
-            response.status, body: .length(UInt64(bytes.count)), answering: .get, minorVersion: 1, connection: .close)
+            response.status, body: .length(UInt64(bytes.count)), answering: method, minorVersion: 1, connection: .close)
         writeHead(response, plan)
-        stream.write { $0.append(bytes) }
+        if plan.coding != .none { stream.write { $0.append(bytes) } }
     }
 
     // MARK: Streams
@@ -83,8 +88,10 @@ extension HTTPConnection {
         let plan = plan(response, request, length.map { .length($0) } ?? .unknownLength)
         writeHead(response, plan)
         guard plan.coding != .none else { return }
+        let writer = ResponseWriter(self)
+        defer { writer.end() }
         do {
-            try await write(self)
+            try await write(writer)
             finishBody(plan)
         } catch {
             breakBody(error, request)
@@ -106,12 +113,13 @@ extension HTTPConnection {
         cutShort()
     }
 
-    /// Makes it plain that the body is not whole: no last chunk, fewer bytes than declared, or a reset.
+    /// Makes it plain that the body is not whole: no last chunk, fewer bytes than declared, or a reset where only the
+    /// connection's end tells.
     private func cutShort() {
         reply.mustClose = true
         server.metrics.brokenResponses.increment()
         stream.flush()
-        stream.abort()
+        if reply.plan?.coding == .untilClose { stream.abort() }
     }
 
     private func relay(_ response: Response, to request: Request, from upstream: UpstreamBody) async {
@@ -123,7 +131,7 @@ extension HTTPConnection {
             case .identity where !stream.isSecure && upstream.canSplice:
                 reply.bodyBytes += try await splice(upstream)
             default:
-                while let chunk = try await upstream.next() { try await write(chunk) }
+                while let chunk = try await upstream.next() { try await writeBody(chunk) }
             }
             finishBody(plan)
         } catch {
@@ -150,8 +158,13 @@ extension HTTPConnection {
     }
 }
 
-extension HTTPConnection: BodyWriter {
-    func write(_ bytes: [UInt8]) async throws {
+extension HTTPConnection {
+    /// Bytes of one response after which the loop's other connections have their turn, even if its client takes
+    /// everything at once.
+    private static let turnBytes = 1 << 20
+
+    /// Sends more of the body of the current response; suspends while the client is slow.
+    func writeBody(_ bytes: [UInt8]) async throws {
         guard !isClosed, let plan = reply.plan else { throw CancellationError() }
         guard !bytes.isEmpty else { return }
         reply.bodyBytes += bytes.count
@@ -163,11 +176,32 @@ extension HTTPConnection: BodyWriter {
             stream.write { $0.append(bytes) }
         case .untilClose: stream.write { $0.append(bytes) }
         }
-        if stream.unsent > settings.sendBuffer.bytes { await drained(below: settings.sendBuffer.bytes / 2) }
+        reply.sinceTurn += bytes.count
+        if stream.unsent > settings.sendBuffer.bytes {
+            reply.sinceTurn = 0
+            await drained(below: settings.sendBuffer.bytes / 2)
+        } else if reply.sinceTurn > Self.turnBytes {
+            reply.sinceTurn = 0
+            await stream.loop.nextTurn()
+        }
         if isClosed { throw CancellationError() }
     }
+}
 
-    func setTrailers(_ fields: HeaderFields) { reply.trailers = fields }
+/// What a handler writes its response's body to. One that is kept writes nothing into the responses that follow.
+private final class ResponseWriter: BodyWriter {
+    private var connection: HTTPConnection?
+
+    init(_ connection: HTTPConnection) { self.connection = connection }
+
+    func end() { connection = nil }
+
+    func write(_ bytes: [UInt8]) async throws {
+        guard let connection else { throw CancellationError() }
+        try await connection.writeBody(bytes)
+    }
+
+    func setTrailers(_ fields: HeaderFields) { connection?.reply.trailers = fields }
 }
 
 /// A handler wrote more than it had declared.

@@ -12,8 +12,7 @@ extension HTTPConnection {
     func open(
         _ upgrade: WebSocketUpgrade, with fields: HeaderFields, for request: Request, started: MonotonicTime
     ) -> Response? {
-        // A handler may have taken its time: the client may have left by now, or the gateway be on its way out.
-        guard !isClosed else { return nil }
+        // A handler may have taken its time, and a socket that opens now would be told of no drain.
         guard !server.isDraining else {
             return GatewayFault(
                 .serviceUnavailable, "draining", "The gateway is shutting down; connect again.", source: .gateway
@@ -59,8 +58,9 @@ extension HTTPConnection {
 
     /// Frames that a client sent without waiting for the answer.
     private func takeEarlyBytes() -> [UInt8] {
-        let early = unsafe leftover + Array(window)
+        let early = unsafe Array(leftover[leftoverUsed...]) + Array(window)
         leftover = []
+        leftoverUsed = 0
         unsafe window = UnsafeRawBufferPointer(start: nil, count: 0)
         return early
     }

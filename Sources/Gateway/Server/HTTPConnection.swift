@@ -26,8 +26,10 @@ import PluginKit
 
     /// New bytes in the loop's buffer, while ``streamReadable()`` runs.
     var window = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-    /// Bytes that arrived before they were wanted. Bounded: input pauses while nobody waits for it.
+    /// Bytes that arrived before they were wanted, after the first ``leftoverUsed``. Bounded: input pauses while nobody
+    /// waits for it.
     var leftover: [UInt8] = []
+    var leftoverUsed = 0
 
     /// The task, waiting for input or for output to drain.
     var inputWaiter: Waiter?
@@ -40,8 +42,16 @@ import PluginKit
     /// The time-out that passed; the next read throws it.
     var timedOut = false
     private(set) var sawEndOfInput = false
+    /// No request was read yet: the time for its head runs from the connection's first moment.
+    private var isFirst = true
 
-    enum Phase: UInt8 { case idle, head, handling, upgraded }
+    enum Phase: UInt8 {
+        case idle, head, handling
+        /// A WebSocket has the stream.
+        case upgraded
+        /// Nothing is read any more; the stream sends what is left.
+        case over
+    }
 
     init(stream: ByteStream, server: LoopServer, router: Router) {
         self.stream = stream
@@ -59,40 +69,46 @@ import PluginKit
     private func wake() {
         if let waiter = inputWaiter.take() {
             waiter.resume()
-        } else if task == nil {
+        } else if task == nil, phase == .idle {
             task = stream.loop.launch { await self.serve() }
         }
     }
 
     private func serve() async {
-        // Its body refers back to this connection.
-        defer { request = nil }
-        while await readHead() {
-            guard let request else { break }
-            phase = .handling
-            stream.deadline = .distantFuture
-            let started = stream.loop.now
-            let response = await respond(to: request)
-            if case .webSocket(let upgrade) = response.body {
-                guard let refusal = open(upgrade, with: response.fields, for: request, started: started) else { return }
-                await send(refusal, to: request, started: started)
-            } else {
-                await send(response, to: request, started: started)
-            }
-            guard await mayContinue() else { break }
-            recycle()
-        }
-        phase = .idle
+        while await readHead(), await answer() { recycle() }
+        letGoOfRequest()
         task = nil
-        stream.finish()
+        guard phase != .upgraded else { return }
+        phase = .over
+        stream.finish(patience: settings.writeTimeout)
+    }
+
+    /// Answers ``request``.
+    ///
+    /// - Returns: Whether another request may follow on this connection.
+    private func answer() async -> Bool {
+        guard let request else { return false }
+        phase = .handling
+        stream.deadline = .distantFuture
+        let started = stream.loop.now
+        let response = checkUnreadBody(of: request, before: await respond(to: request))
+        if case .webSocket(let upgrade) = response.body {
+            // Who left meanwhile gets no socket: nobody would ever close it.
+            guard stream.isOpen, let refusal = open(upgrade, with: response.fields, for: request, started: started)
+            else { return false }
+            await send(refusal, to: request, started: started)
+        } else {
+            await send(response, to: request, started: started)
+        }
+        return await mayContinue()
     }
 
     private func respond(to request: Request) async -> Response {
         do {
-            route = router.fallback
-            let found = try server.findRoute(of: request, in: router)
-            route = found
-            request.plugin = found.plugin
+            let found = server.findRoute(of: request, in: router)
+            route = found.route
+            request.plugin = route.plugin
+            try refuseLargeBody()
             return try await found.chain.run(request)
         } catch let fault as GatewayFault {
             return fault.response(requestID: request.id)
@@ -105,23 +121,37 @@ import PluginKit
         }
     }
 
-    /// Whether another request may follow on this connection.
+    /// A body that says it is too large is refused before anybody starts to read it.
+    private func refuseLargeBody() throws {
+        guard let declared = body.declared, declared > UInt64(settings.maxBody.bytes) else { return }
+        reply.mustClose = true
+        throw GatewayFault.contentTooLarge(limit: settings.maxBody.bytes)
+    }
+
     private func mayContinue() async -> Bool {
-        guard !isClosed, !reply.mustClose, !server.isDraining, inputWaiter == nil else { return false }
+        guard !isClosed, !reply.mustClose, inputWaiter == nil else { return false }
         guard await discardBody() else { return false }
         if stream.unsent > settings.sendBuffer.bytes { await drained(below: settings.sendBuffer.bytes) }
-        return !isClosed
+        return !isClosed && (!server.isDraining || hasInput)
     }
+
+    /// Whether bytes of the next request are here already: a draining gateway still answers it.
+    var hasInput: Bool { unsafe !leftover.isEmpty || !window.isEmpty }
 
     private func recycle() {
         reply = ReplyState()
         if isKnownUniquelyReferenced(&request) {
             request?.recycle(id: server.nextRequestID())
         } else {
-            // Somebody kept it: it stays as it is, in storage of its own.
-            request?.detach()
-            request = nil
+            letGoOfRequest()
         }
+    }
+
+    /// Somebody may have kept the request: it stays as it is, in storage of its own, but its body is over.
+    private func letGoOfRequest() {
+        guard let request = request.take() else { return }
+        request.detach()
+        request.body.end()
     }
 
     /// Waits for the next head and points ``request`` at it; `false` at the end of the connection.
@@ -134,7 +164,7 @@ import PluginKit
                 refuse(error)
                 return false
             }
-            let hasPartial = unsafe !leftover.isEmpty || !window.isEmpty
+            let hasPartial = hasInput
             if sawEndOfInput || (server.isDraining && !hasPartial) { return false }
             if timedOut {
                 if phase == .head { refuse(.headTimedOut) }
@@ -147,11 +177,13 @@ import PluginKit
     }
 
     private func waitDeadline(partial: Bool) {
+        let was = phase
+        phase = partial ? .head : .idle
+        // The first head has its time since the connection was accepted, TLS handshake included.
+        if isFirst { return }
         if !partial {
-            phase = .idle
             stream.deadline = stream.loop.now + settings.keepAliveTimeout
-        } else if phase != .head {
-            phase = .head
+        } else if was != .head {
             stream.deadline = stream.loop.now + settings.headTimeout
         }
     }
@@ -163,10 +195,10 @@ import PluginKit
             unsafe window = UnsafeRawBufferPointer(rebasing: window[head.length...])
         } else {
             // Bytes of our own: the array may move, so the request takes a copy at once.
-            let parsed = try parseLeftover()
-            guard parsed else { return false }
-            leftover.removeFirst(head.length)
+            guard try parseLeftover() else { return false }
+            useLeftover(head.length)
         }
+        isFirst = false
         body = BodyState(framing: head.framing, expectsContinue: head.expectsContinue)
         return true
     }
@@ -174,9 +206,10 @@ import PluginKit
     private func parseLeftover() throws(RequestError) -> Bool {
         let result: Result<Bool, RequestError> = unsafe leftover.withUnsafeBytes { raw in
             do throws(RequestError) {
-                guard try unsafe parser.parse(raw, into: &head) else { return .success(false) }
+                let fresh = unsafe UnsafeRawBufferPointer(rebasing: raw[leftoverUsed...])
+                guard try unsafe parser.parse(fresh, into: &head) else { return .success(false) }
                 let request = beginRequest()
-                unsafe request.borrow(head, UnsafeRawBufferPointer(rebasing: raw[..<head.length]))
+                unsafe request.borrow(head, UnsafeRawBufferPointer(rebasing: fresh[..<head.length]))
                 request.detach()
                 return .success(true)
             } catch {
@@ -184,6 +217,17 @@ import PluginKit
             }
         }
         return try result.get()
+    }
+
+    /// The next `count` bytes of ``leftover`` have been dealt with.
+    func useLeftover(_ count: Int) {
+        leftoverUsed += count
+        if leftoverUsed == leftover.count { dropLeftover() }
+    }
+
+    private func dropLeftover() {
+        leftover.removeAll(keepingCapacity: leftover.capacity <= 4096)
+        leftoverUsed = 0
     }
 
     private func beginRequest() -> Request {
@@ -199,8 +243,8 @@ import PluginKit
         server.metrics.refusedRequests.increment()
         reply.mustClose = true
         let id = server.nextRequestID()
-        let fault = GatewayFault(error.status, "bad_request", error.message)
-        writeRefusal(fault.response(requestID: id))
+        let fault = GatewayFault(error.status, error.code, error.message)
+        writeRefusal(fault.response(requestID: id), to: head.method)
         server.logRefusal(error, id: id, peer: stream.peer)
     }
 
@@ -209,6 +253,10 @@ import PluginKit
     /// Suspends until bytes arrived, or the connection ended, or its deadline passed.
     func input() async {
         guard !isClosed else { return }
+        if leftoverUsed > 0 {
+            leftover.removeFirst(leftoverUsed)
+            leftoverUsed = 0
+        }
         stream.resumeInput()
         await suspend { inputWaiter = $0 }
     }
@@ -240,21 +288,23 @@ import PluginKit
 
     /// Ends the connection when the gateway drains: at once if idle, else after the current response.
     func drain() {
+        guard phase == .idle else { return }
+        // A request that has arrived, but was not read yet, is answered like one under way.
+        if stream.isOpen { streamReadable() }
         if phase == .idle { wake() }
     }
 }
 
 extension HTTPConnection: ByteStreamHandler {
-    func streamOpened() {
-        stream.deadline = stream.loop.now + settings.headTimeout
-    }
+    /// The time for the first head runs already.
+    func streamOpened() {}
 
     func streamReadable() {
         // Nobody waits: leave the bytes to the kernel, so that the sender is slowed down.
         guard inputWaiter != nil || task == nil else { return stream.pauseInput() }
         switch stream.receive(after: leftover) {
         case .bytes(let total, let count):
-            leftover.removeAll(keepingCapacity: leftover.capacity <= 4096)
+            dropLeftover()
             unsafe window = UnsafeRawBufferPointer(rebasing: stream.loop.receiveBuffer[..<total])
             body.lastProgress = stream.loop.now
             server.metrics.bytesReceived.increment(by: count)
@@ -295,8 +345,9 @@ extension HTTPConnection: ByteStreamHandler {
 
     func streamClosed(_ reason: StreamEnd) {
         isClosed = true
+        if case .cipher = reason { server.metrics.handshakeFailures.increment() }
         task?.cancel()
         resumeEverything()
-        if phase != .upgraded { server.connectionClosed(self) }
+        server.connectionClosed(self)
     }
 }

@@ -80,7 +80,7 @@ final class LoopServer {
         limits.backlog = settings.listen.backlog
         let listener = Listener(
             descriptor: descriptor, loop: loop, limits: limits, report: shared.report,
-            mayAccept: { [shared] in shared.connections.hasRoom },
+            mayAccept: { [shared] in shared.connections.hasRoom(for: entry) },
             accepted: { [unowned self] in accept($0, from: $1, router: router, tls: tls) })
         try listener.start()
         listeners.append(listener)
@@ -131,8 +131,9 @@ final class LoopServer {
 
     // MARK: Answering
 
-    /// Finds the route of a request, or says why there is none.
-    func findRoute(of request: Request, in router: Router) throws -> ResolvedRoute {
+    /// Finds the route of a request. One that has none is refused at the end of the fallback's chain, so that middleware
+    /// for every request (CORS above all) sees it too.
+    func findRoute(of request: Request, in router: Router) -> (route: ResolvedRoute, chain: Chain) {
         let bytes = unsafe request.headBytes
         let path = unsafe request.head.path(in: bytes)
         let match: Router.Match
@@ -144,24 +145,49 @@ final class LoopServer {
                 request.normalisedPath = normalised
                 match = unsafe normalised.withUnsafeBytes { unsafe router.match(request, path: $0) }
             } catch {
-                throw GatewayFault(.badRequest, "bad_path", error.message)
+                return refusal(GatewayFault(.badRequest, "bad_path", error.message), router)
             }
         }
         switch match {
-        case .route(let route): return route
-        case .nothing: return router.fallback
-        case .upgradeRequired:
-            var fields = HeaderFields()
-            fields.append(.upgrade, "websocket")
-            throw GatewayFault(
-                .upgradeRequired, "upgrade_required", "This path is a WebSocket; connect with a WebSocket client.",
-                fields: fields)
-        case .methodNotAllowed(let allowed):
-            var fields = HeaderFields()
-            try? fields.append(.allow, checking: allowed)
-            throw GatewayFault(
-                .methodNotAllowed, "method_not_allowed", "This path answers \(allowed).", fields: fields)
+        case .route(let route): return (route, route.chain)
+        case .nothing where request.head.form == .asterisk:
+            return (router.fallback, router.fallback.chain.ending { _ in Self.serverOptions })
+        case .nothing: return (router.fallback, router.fallback.chain)
+        case .methodNotAllowed where request.method == .other: return refusal(Self.methodNotImplemented, router)
+        case .upgradeRequired: return refusal(Self.upgradeRequired, router)
+        case .methodNotAllowed(let allowed): return refusal(Self.methodNotAllowed(allowed), router)
         }
+    }
+
+    private func refusal(_ fault: GatewayFault, _ router: Router) -> (route: ResolvedRoute, chain: Chain) {
+        (router.fallback, router.fallback.chain.ending { _ in throw fault })
+    }
+
+    private static var upgradeRequired: GatewayFault {
+        var fields = HeaderFields()
+        fields.append(.upgrade, "websocket")
+        return GatewayFault(
+            .upgradeRequired, "upgrade_required", "This path is a WebSocket; connect with a WebSocket client.",
+            fields: fields)
+    }
+
+    /// `OPTIONS *` asks about the server, not about a resource (RFC 9110 §9.3.7): a ping.
+    private static var serverOptions: Response {
+        var fields = HeaderFields()
+        fields.append(.allow, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        return Response(status: .noContent, fields: fields)
+    }
+
+    /// No method this server knows, and no resource takes every one (RFC 9110 §15.6.2).
+    private static var methodNotImplemented: GatewayFault {
+        GatewayFault(.notImplemented, "method_not_implemented", "This server does not know the method.")
+    }
+
+    private static func methodNotAllowed(_ allowed: String) -> GatewayFault {
+        var fields = HeaderFields()
+        // The names of methods hold no control character, which is all that could be refused.
+        try? fields.append(.allow, checking: allowed)
+        return GatewayFault(.methodNotAllowed, "method_not_allowed", "This path answers \(allowed).", fields: fields)
     }
 
     /// An error no plugin expected: logged in full, told to the client without detail.
@@ -202,10 +228,16 @@ final class LoopServer {
     func drain(done: @escaping () -> Void) {
         isDraining = true
         drained = done
-        for listener in listeners { listener.stop() }
+        for listener in listeners {
+            // Closing the socket would reset the connections that the kernel has completed but nobody took yet.
+            listener.ready(.readable)
+            listener.stop()
+        }
         listeners.removeAll()
         for connection in connections.values { connection.drain() }
-        let jitter = settings.operations.closeJitter.wholeNanoseconds
+        // All sockets must have their turn before the time is up.
+        let operations = settings.operations
+        let jitter = min(operations.closeJitter, operations.drainTimeout / 2).wholeNanoseconds
         for socket in sockets.values {
             let wait = jitter == 0 ? 0 : UInt64.random(in: 0..<jitter)
             socket.drain(at: MonotonicTime(nanoseconds: loop.now.nanoseconds + wait))

@@ -25,10 +25,20 @@ enum RenewalMessage {
 
     private static func startsLikeRenewal(_ message: UnsafeRawBufferPointer) -> Bool {
         guard message.count > 12, unsafe message[0] == UInt8(ascii: "{") else { return false }
-        var place = 1
-        while place < message.count, unsafe message[place] <= 0x20 { place += 1 }
-        let rest = unsafe UnsafeRawBufferPointer(rebasing: message[place...])
-        return unsafe rest.starts(with: "\"type\"".utf8) || rest.starts(with: "\"token\"".utf8)
+        var rest = unsafe skipSpace(UnsafeRawBufferPointer(rebasing: message[1...]))
+        if unsafe rest.starts(with: "\"token\"".utf8) { return true }
+        // Many protocols have messages with a type: only this one's are parsed.
+        for part in ["\"type\"", ":", "\"auth\""] {
+            guard unsafe rest.starts(with: part.utf8) else { return false }
+            unsafe rest = unsafe skipSpace(UnsafeRawBufferPointer(rebasing: rest[part.utf8.count...]))
+        }
+        return true
+    }
+
+    private static func skipSpace(_ text: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        var place = 0
+        while place < text.count, unsafe text[place] <= 0x20 { place += 1 }
+        return unsafe UnsafeRawBufferPointer(rebasing: text[place...])
     }
 
     static func renewed(until expiry: Double) -> String {

@@ -32,17 +32,22 @@ final class Router: Sendable {
         var anyMethod: ResolvedRoute?
         var webSocket: ResolvedRoute?
 
-        func route(for method: Method) -> ResolvedRoute? {
+        func route(for request: Request) -> ResolvedRoute? {
+            if request.head.upgradesToWebSocket, let webSocket { return webSocket }
+            return route(for: request.method)
+        }
+
+        private func route(for method: Method) -> ResolvedRoute? {
             for entry in byMethod where entry.method == method { return entry.route }
             if method == .head, let get = byMethod.first(where: { $0.method == .get }) { return get.route }
             return anyMethod
         }
 
-        var allowed: String {
-            var names = byMethod.map(\.method.wireName.description)
-            if names.contains("GET") { names.append("HEAD") }
-            if webSocket != nil, !names.contains("GET") { names.append("GET") }
-            return names.sorted().joined(separator: ", ")
+        var allowed: Set<String> {
+            var names = Set(byMethod.map(\.method.wireName.description))
+            if names.contains("GET") { names.insert("HEAD") }
+            if webSocket != nil { names.insert("GET") }
+            return names
         }
     }
 
@@ -137,26 +142,33 @@ final class Router: Sendable {
 
     /// Finds the route of a request and records what its pattern captured.
     ///
+    /// The most exact pattern that takes the method wins: one that takes others only does not hide a wider one that takes
+    /// this.
+    ///
     /// - Parameter path: Normalised, without the query.
     func match(_ request: Request, path: UnsafeRawBufferPointer) -> Match {
-        var node = unsafe exactNode(path)
-        if node == nil {
-            for candidate in patterns {
-                guard let captures = unsafe Self.captures(candidate.pattern, path) else { continue }
-                request.captures = captures
-                node = candidate.node
-                break
-            }
+        var others: [Int] = []
+        if let node = unsafe exactNode(path) {
+            if let route = nodes[node].route(for: request) { return .route(route) }
+            others.append(node)
         }
-        guard let node else { return .nothing }
-        return choose(nodes[node], for: request)
+        for candidate in patterns {
+            guard let captures = unsafe Self.captures(candidate.pattern, path) else { continue }
+            guard let route = nodes[candidate.node].route(for: request) else {
+                others.append(candidate.node)
+                continue
+            }
+            request.captures = captures
+            return .route(route)
+        }
+        return refusal(of: others.map { nodes[$0] }, for: request)
     }
 
-    private func choose(_ node: Node, for request: Request) -> Match {
-        if request.head.upgradesToWebSocket, let socket = node.webSocket { return .route(socket) }
-        if let route = node.route(for: request.method) { return .route(route) }
-        if node.webSocket != nil, request.method == .get { return .upgradeRequired }
-        return .methodNotAllowed(allowed: node.allowed)
+    private func refusal(of nodes: [Node], for request: Request) -> Match {
+        guard !nodes.isEmpty else { return .nothing }
+        if request.method == .get, nodes.contains(where: { $0.webSocket != nil }) { return .upgradeRequired }
+        let allowed = nodes.reduce(into: Set<String>()) { $0.formUnion($1.allowed) }
+        return .methodNotAllowed(allowed: allowed.sorted().joined(separator: ", "))
     }
 
     private func exactNode(_ path: UnsafeRawBufferPointer) -> Int? {

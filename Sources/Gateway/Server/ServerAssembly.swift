@@ -50,10 +50,11 @@ package struct ServerAssembly {
 
         var registrations = Registrations()
         var problems: [String] = []
-        let context = GatewayContext(
-            mainSocketPaths: Array(Set(["/", settings.webSocket.path])).sorted(), loopCount: loopCount,
-            origins: settings.origins)
+        let socketPaths = Array(Set(["/", settings.webSocket.path])).sorted()
         for plugin in configuration.enabled {
+            let context = GatewayContext(
+                mainSocketPaths: socketPaths.filter { !registrations.hasSocket(at: $0) }, loopCount: loopCount,
+                origins: settings.origins)
             Self.register(plugin, &registrations, &problems, registry, upstream, logs, context)
         }
         if let service = tokens.service { registrations.services.append(service) }
@@ -161,5 +162,12 @@ package struct ServerAssembly {
                 log.warn("accepting rests: no descriptor is free", .int("loop", loop), .error(error))
             }
         }
+    }
+}
+
+extension Registrations {
+    /// Whether an earlier plugin has claimed a path of the main port for its WebSocket.
+    fileprivate func hasSocket(at path: String) -> Bool {
+        routes.contains { $0.isWebSocket && $0.entryPoint == .main && $0.pattern.description == path }
     }
 }

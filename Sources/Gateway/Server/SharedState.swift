@@ -3,6 +3,7 @@ import GatewayCompression
 import GatewayRuntime
 import GatewayTelemetry
 import GatewayUpstream
+import PluginKit
 import Synchronization
 
 /// The few things all loops count together. Everything else is per loop or immutable.
@@ -54,7 +55,13 @@ final class ConnectionCount: Sendable {
     init(limit: Int) { self.limit = limit }
 
     var count: Int { open.load(ordering: .relaxed) }
-    var hasRoom: Bool { count < limit }
+    /// A full gateway still answers its probes: whoever restarts it for being full would only make it fuller.
+    private static let reservedForOperations = 64
+
+    func hasRoom(for entry: EntryPoint) -> Bool {
+        count < (entry == .operations ? limit + Self.reservedForOperations : limit)
+    }
+
 
     func enter() { open.wrappingAdd(1, ordering: .relaxed) }
     func leave() { open.wrappingSubtract(1, ordering: .relaxed) }

@@ -28,10 +28,13 @@ final class WebSocketConnection {
     /// When the close handshake, or waiting for the drain, must end.
     private var closeBy = MonotonicTime.distantFuture
     private var drainAt = MonotonicTime.distantFuture
+    private var nextBeat = MonotonicTime.distantFuture
+    private var sentAtBeat: UInt64 = 0
     private let policy: SlowConsumerPolicy
     private var dropped = 0
     private var isPaused = false
     private var isRenewing = false
+    private var refusedRenewals = 0
     private var hasWarned = false
     /// Received while paused.
     private var held: [UInt8] = []
@@ -56,13 +59,16 @@ final class WebSocketConnection {
         server.metrics.sockets.opened.increment()
         server.metrics.sockets.open.add()
         stream.adopt(self)
-        stream.resumeInput()
-        schedule()
-        handler.opened(self)
-        if !early.isEmpty {
+        if early.isEmpty {
+            stream.resumeInput()
+        } else {
+            // What came first is read first.
+            stream.pauseInput()
             held = early
             stream.loop.callSoon(self, tag: 0)
         }
+        schedule()
+        handler.opened(self)
     }
 
     private var now: UInt64 { stream.loop.now.nanoseconds }
@@ -99,8 +105,7 @@ final class WebSocketConnection {
             if stream.unsent > 2 * server.sendLimit { stream.abort() }
         case .pong(let payload): unsafe heardPong(UnsafeRawBufferPointer(payload))
         case .close(let code, let reason):
-            closeReason = unsafe String(decoding: reason, as: UTF8.self)
-            peerCloses(code)
+            peerCloses(code, unsafe String(decoding: reason, as: UTF8.self))
         }
     }
 
@@ -119,6 +124,12 @@ final class WebSocketConnection {
         guard let nanoseconds = unsafe heartbeat.roundTrip(payload, at: MonotonicTime.read().nanoseconds) else { return }
         roundTripNanoseconds = nanoseconds
         server.metrics.sockets.roundTrip.observe(microseconds: Int(nanoseconds / 1000))
+        // The timer waits for this pong's time-out, which may be later than the next ping.
+        let next = stream.loop.now + server.settings.webSocket.pingInterval
+        if closing == .open, next < nextBeat {
+            nextBeat = next
+            if next < stream.deadline { stream.deadline = next }
+        }
     }
 
     private func warnOfLargeFrames() {
@@ -130,8 +141,11 @@ final class WebSocketConnection {
     // MARK: Token
 
     private func renew(_ token: [UInt8]) {
+        guard let current = principal else { return }
         // One at a time: a peer cannot queue up work here.
-        guard !isRenewing, let current = principal else { return }
+        guard !isRenewing else {
+            return tell(RenewalMessage.refused("renewal_pending", "A renewal is being checked already. Wait for its answer."))
+        }
         isRenewing = true
         let access = server.generation.access
         stream.loop.launch {
@@ -145,17 +159,30 @@ final class WebSocketConnection {
         guard stream.isOpen, closing == .open else { return }
         switch outcome {
         case .success(let next):
-            if let refusal = current.renewalRefusal(with: next) {
-                send(text: RenewalMessage.refused(refusal.code, refusal.message))
-                return
-            }
+            if let refusal = current.renewalRefusal(with: next) { return refuseRenewal(refusal.code, refusal.message) }
             principal = next
             hasWarned = false
-            send(text: RenewalMessage.renewed(until: next.expiry))
+            refusedRenewals = 0
+            tell(RenewalMessage.renewed(until: next.expiry))
             schedule()
-        case .failure(let error):
-            send(text: RenewalMessage.refused(error.code, error.message))
+        case .failure(let error): refuseRenewal(error.code, error.message)
         }
+    }
+
+    /// Guessing tokens in band is no cheaper than at the door.
+    private func refuseRenewal(_ code: String, _ message: String) {
+        tell(RenewalMessage.refused(code, message))
+        refusedRenewals += 1
+        if refusedRenewals == Self.mostRefusedRenewals { close(.policyViolation, reason: "too many refused tokens") }
+    }
+
+    private static let mostRefusedRenewals = 5
+
+    /// A message of the gateway's own: neither dropped for a slow peer nor a reason to close on it.
+    private func tell(_ text: String) {
+        guard closing.mayWrite else { return }
+        stream.write { FrameWriter.append(.text, Array(text.utf8), to: &$0) }
+        if stream.unsent > 2 * server.sendLimit { stream.abort() }
     }
 
     private func checkToken() {
@@ -165,7 +192,7 @@ final class WebSocketConnection {
             close(.tokenExpired, reason: "token expired")
         } else if !hasWarned, left <= server.settings.auth.warnBefore {
             hasWarned = true
-            send(text: RenewalMessage.expiring(in: left))
+            tell(RenewalMessage.expiring(in: left))
         }
     }
 
@@ -187,26 +214,34 @@ final class WebSocketConnection {
 
     private func tick() {
         checkToken()
-        if stream.loop.now >= drainAt, closing == .open { close(.goingAway, reason: "Server shutting down") }
+        if closing == .open, stream.loop.now >= drainAt { close(.goingAway, reason: "Server shutting down") }
+        if closing == .open { beat() }
         guard stream.isOpen else { return }
-        if stream.loop.now >= closeBy { return stream.abort() }
-        var next = min(closeBy, drainAt, tokenDue)
-        if closing == .open {
-            // The plugin does not read: a pong that waits behind its messages is not a missed one.
-            if isPaused { heartbeat.heard(at: now, server.heartbeatPolicy) }
-            switch heartbeat.tick(at: now, server.heartbeatPolicy) {
-            case .wait(let until): next = min(next, MonotonicTime(nanoseconds: until))
-            case .ping(let until):
-                stream.write { FrameWriter.append(.ping, heartbeat.payload, to: &$0) }
-                server.metrics.sockets.pingsSent.increment()
-                next = min(next, MonotonicTime(nanoseconds: until))
-            case .close(let code):
-                close(code, reason: "Connection timeout")
-                next = min(next, closeBy)
-            }
+        guard closing == .open else {
+            if stream.loop.now >= closeBy { return stream.abort() }
+            stream.deadline = closeBy
+            return
         }
-        stream.deadline = next
+        stream.deadline = min(nextBeat, drainAt, tokenDue)
     }
+
+    private func beat() {
+        switch heartbeat.tick(at: now, server.heartbeatPolicy) {
+        case .wait(let until): nextBeat = MonotonicTime(nanoseconds: until)
+        case .ping(let until):
+            stream.write { FrameWriter.append(.ping, heartbeat.payload, to: &$0) }
+            server.metrics.sockets.pingsSent.increment()
+            nextBeat = MonotonicTime(nanoseconds: until)
+        case .close where isDeafButAlive:
+            heartbeat.heard(at: now, server.heartbeatPolicy)
+            nextBeat = stream.loop.now + server.settings.webSocket.pingInterval
+        case .close(let code): close(code, reason: "Connection timeout")
+        }
+        sentAtBeat = stream.sent
+    }
+
+    /// A plugin that stopped reading hears no pong either: then the peer is dead only if it takes nothing.
+    private var isDeafButAlive: Bool { isPaused && (stream.unsent == 0 || stream.sent > sentAtBeat) }
 
     /// Closes at `time`: the gateway drains.
     func drain(at time: MonotonicTime) {
@@ -216,20 +251,26 @@ final class WebSocketConnection {
 
     // MARK: Closing
 
-    private func peerCloses(_ code: CloseCode?) {
-        closeCode = code ?? CloseCode(rawValue: 1005)
+    private func peerCloses(_ code: CloseCode?, _ reason: String) {
+        if closing == .open {
+            closeCode = code ?? CloseCode(rawValue: 1005)
+            closeReason = reason
+        }
         if closing.receive(), closing.send() {
             stream.write { FrameWriter.appendClose(code, to: &$0) }
         }
-        if closing.transport(.server) == .close { stream.finish() }
+        if closing.transport(.server) == .close { finish() }
     }
+
+    /// A peer that does not even take the close frame is waited for no longer than one that does not answer it.
+    private func finish() { stream.finish(patience: server.settings.webSocket.closeTimeout) }
 
     /// The peer broke the protocol: says so, and does not wait for an answer it could not trust.
     private func fail(_ code: CloseCode, _ reason: String) {
         closeCode = code
         closeReason = reason
         if closing.send() { stream.write { FrameWriter.appendClose(code, reason: reason, to: &$0) } }
-        stream.finish()
+        finish()
     }
 
     private func notifyDropped() {
@@ -258,6 +299,8 @@ extension WebSocketConnection: WebSocket {
             return false
         case .close, .drop: break
         }
+        // The gap is told where it is, before what comes after it.
+        notifyDropped()
         server.metrics.sockets.messagesSent.increment()
         let deflate = reader.deflate
         stream.write { output in
@@ -276,7 +319,6 @@ extension WebSocketConnection: WebSocket {
         stream.deadline = closeBy
         // The peer's answer is read even if the plugin had stopped reading.
         if isPaused { resume() }
-        if closing.transport(.server) == .close { stream.finish() }
     }
 
     func pause() {

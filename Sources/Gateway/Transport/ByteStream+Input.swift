@@ -30,10 +30,19 @@ extension ByteStream {
             return .bytes(prefix.count + count, new: count)
         case .wouldBlock: return .wouldBlock
         case let over:
-            inputEnd = over
+            let honest = honestEnd(over)
+            inputEnd = honest
             refreshInterest()
-            return over
+            return honest
         }
+    }
+
+    /// A reset is reported once, to whoever calls first. If that was a write, reading now finds what looks like an end in
+    /// order, and a body that lasts until the end would pass for whole.
+    private func honestEnd(_ end: Received) -> Received {
+        guard case .end = end, let outputFailure else { return end }
+        if case .failed(let error) = outputFailure, error.isBrokenPipe { return end }
+        return .failed(outputFailure)
     }
 
     private func receivePlain(into room: UnsafeMutableRawBufferPointer) -> Received {

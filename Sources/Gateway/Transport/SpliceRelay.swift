@@ -57,15 +57,16 @@ package final class SpliceRelay: TimerTarget {
         left = count
         source.beginRelay(self)
         sink.beginRelay(self)
-        timer = loop.setTimer(at: loop.now + patience, for: self)
+        timer = loop.setTimer(at: loop.now + patience, for: self, tag: Tag.check)
         // Safe: touched on the loop only; cancellation from another thread comes by submission.
         nonisolated(unsafe) let shared = self
         let loop = loop
         let failure = await withTaskCancellationHandler {
             unsafe await shared.move(count)
         } onCancel: {
+            // Not here: the canceller holds the task's own lock, which resuming the task takes too.
             if loop.isCurrent {
-                unsafe shared.stop(.cancelled)
+                unsafe loop.callSoon(shared, tag: Tag.cancelled)
             } else {
                 loop.submit { unsafe shared.stop(.cancelled) }
             }
@@ -134,10 +135,16 @@ package final class SpliceRelay: TimerTarget {
         waiter.wake()
     }
 
+    private enum Tag {
+        static let check: UInt32 = 0
+        static let cancelled: UInt32 = 1
+    }
+
     package func timerFired(tag: UInt32) {
+        guard tag == Tag.check else { return stop(.cancelled) }
         guard movedAtCheck != moved else { return stop(.stalled) }
         movedAtCheck = moved
-        timer = loop.setTimer(at: loop.now + patience, for: self)
+        timer = loop.setTimer(at: loop.now + patience, for: self, tag: Tag.check)
     }
 }
 

@@ -51,7 +51,7 @@ final class Resolver {
         let pending = Pending()
         entries[host] = .pending(pending)
         // A task of its own: whoever asked first may be cancelled, the others still want the answer.
-        loop.launch { [self] in await lookUp(host, pending) }
+        loop.launch { await self.lookUp(host, pending) }
         return pending
     }
 

@@ -19,17 +19,18 @@ package struct UpstreamSettings: Settings {
         timeouts = UpstreamTimeouts(
             connect: env.optional(
                 exactly: "UPSTREAM_CONNECT_TIMEOUT", default: .seconds(10), in: .milliseconds(10) ... .seconds(300),
-                bare: .milliseconds, "Name look-up, TCP and TLS handshake together."),
+                bare: .milliseconds,
+                "How long name look-up, TCP connection and TLS handshake may take together; then 504."),
             firstByte: env.optional(
                 exactly: "UPSTREAM_FIRST_BYTE_TIMEOUT", default: .seconds(60),
                 in: .milliseconds(10) ... .seconds(3600), bare: .milliseconds,
-                "From the end of the request to the end of the response head."),
+                "From the last byte sent of the request to the end of the response head; then 504."),
             idle: env.optional(
                 exactly: "UPSTREAM_IDLE_TIMEOUT", default: .seconds(60), in: .milliseconds(10) ... .seconds(3600),
                 bare: .milliseconds, "Longest pause within a response body."))
         idleConnections = env.optional(
             exactly: "UPSTREAM_IDLE_CONNECTIONS", default: 32, in: 0...4096,
-            "Idle connections kept for each origin, per event loop.")
+            "Idle connections kept to one origin, per event loop. To all origins together: UPSTREAM_MAX_CONNECTIONS.")
         maxConnections = env.optional(
             exactly: "UPSTREAM_MAX_CONNECTIONS", default: 1024, in: 1...65536,
             "Connections to one origin at once, per event loop.")
@@ -41,14 +42,15 @@ package struct UpstreamSettings: Settings {
             "How long an idle upstream connection is kept.")
         nameTTL = env.optional(
             exactly: "DNS_TTL", default: .seconds(30), in: .zero ... .seconds(3600), bare: .milliseconds,
-            "How long looked-up addresses are used.")
+            "How long the addresses of a host name are used before it is looked up again.")
         nameFailureTTL = env.optional(
             exactly: "DNS_FAILURE_TTL", default: .seconds(2), in: .zero ... .seconds(300), bare: .milliseconds,
             "How long a failed look-up is remembered.")
         nameCacheSize = env.optional(
-            exactly: "DNS_CACHE_SIZE", default: 1024, in: 1...65536, "Names remembered, per event loop.")
+            exactly: "DNS_CACHE_SIZE", default: 1024, in: 1...65536, "Host names remembered, per event loop.")
         allowedPrivateNetworks = env.optional(
-            exactly: "ALLOW_PRIVATE_NETWORKS", type: "networks", default: [], example: "10.0.0.0/8,192.168.1.10",
+            exactly: "ALLOW_PRIVATE_NETWORKS", type: "list of networks, separated by commas", default: [],
+            example: "10.0.0.0/8,192.168.1.10", defaultPhrase: "empty",
             "Networks that addresses out of requests, playlists and redirects may lie in although they are not public."
         ) { (text) throws(SettingError) in try Self.networks(text) }
         certificateAuthorities = env.optional(

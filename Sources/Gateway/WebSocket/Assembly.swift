@@ -19,6 +19,8 @@ final class Assembly {
     private(set) var kind: MessageKind?
     private var mode = Mode.plain
     private var inflater: InflaterBox?
+    /// Whether the message in progress had any compressed bytes yet.
+    private var hasInflated = false
     private var text: UTF8Validator?
     private(set) var fragments = 0
     private(set) var storage = OutputBuffer(capacity: 64)
@@ -126,6 +128,7 @@ final class Assembly {
             inflater = codecs.lendInflater()
         }
         mode = inflater == nil ? .deferred : .inflating
+        hasInflated = false
     }
 
     /// Counts a frame of the message in progress, and refuses one that would make it too long before it is read.
@@ -160,6 +163,7 @@ final class Assembly {
 
     private func inflate(_ plain: UnsafeRawBufferPointer, limits: MessageLimits) throws(ProtocolViolation) {
         guard let inflater, plain.count > 0 else { return }
+        hasInflated = true
         try unsafe inflater.inflate(plain, into: &storage, limit: limits.message, text: &text, reserve: reserve)
     }
 
@@ -174,7 +178,10 @@ final class Assembly {
             if let text, !text.isComplete { throw .invalidText }
         case .inflating:
             guard let inflater else { throw .invalidCompression }
-            try inflater.finish(into: &storage, limit: limits.message, text: &text, reserve: reserve)
+            // An empty message spelled with no bytes, as in `SharedCodecs.inflateWhole`.
+            if hasInflated {
+                try inflater.finish(into: &storage, limit: limits.message, text: &text, reserve: reserve)
+            }
             if !isOwnInflater { codecs.giveBack(inflater) }
             self.inflater = nil
         case .deferred:

@@ -4,8 +4,9 @@ import PluginKit
 enum EchoedBody {
     static func answer(_ request: Request) async throws -> Response {
         let body = request.body
-        // A client that waits for `100 Continue` must be invited before the final head, not after it.
-        let first = request.head.expectsContinue ? try await body.next() : nil
+        // The head waits for the first bytes: a client that expects `100 Continue` must be invited before the final
+        // head, not after it, and a body that is none from its start can still be answered with its own status.
+        let first = try await body.next()
         return .stream(fields: fields(contentType: request.header(.contentType)), length: body.declaredLength) {
             writer in
             if let first { try await writer.write(first) }

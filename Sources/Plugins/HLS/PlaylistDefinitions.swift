@@ -39,7 +39,10 @@ struct PlaylistDefinitions {
         switch (name, value, imported, parameter) {
         case (let name?, let value?, nil, nil):
             let bytes = text.extracting(value)
-            try define(text, name, as: substitute(in: bytes, line: line.number) ?? Self.copy(bytes), line: line.number)
+            let full = try substitute(in: bytes, line: line.number) ?? Self.copy(bytes)
+            // Links carry no others, and no URL holds them.
+            guard full.allSatisfy(PlaylistVariables.isQuotable) else { throw .badDefinition(line: line.number) }
+            try define(text, name, as: full, line: line.number)
         case (nil, nil, let name?, nil):
             let value = inherited[Self.copy(text.extracting(name))]
             try define(text, name, as: value, line: line.number)

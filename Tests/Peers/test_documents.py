@@ -1,0 +1,99 @@
+"""The documents, as far as a program can tell whether they are true."""
+
+import re
+import subprocess
+
+import pytest
+from harness.gateway import ROOT, binary
+from harness.processes import bare_environment
+
+CONFIGURATION = ROOT / "docs/CONFIGURATION.md"
+GUIDES = [
+    ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Tests/README.md")
+] + sorted((ROOT / "docs/decisions").glob("*.md"))
+SOURCES = sorted((ROOT / "Sources").rglob("*.swift"))
+
+#: In capitals, and nobody's setting: what a build or a test is told, and the kernel's and OpenSSL's own names.
+NOT_SETTINGS = re.compile(r"EPOLL\w*|SO_\w+|SSL_\w+|E[A-Z]+|GATEWAY_\w+|FUZZ_SECONDS|PEERS|HELLO_\w+|BENCHLOAD_\w+|RFC_\w+")
+
+documents = pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def code_spans(text):
+    """What stands between backticks, fenced blocks aside."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def reference_rows():
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (.*?) \| (.*?) \|", CONFIGURATION.read_text(), re.MULTILINE)
+    return {name: default.strip("`") for name, _, default in rows}
+
+
+def test_the_settings_reference_is_what_the_program_prints(tmp_path):
+    printed = subprocess.run(
+        [binary(), "config", "--reference"], env=bare_environment(tmp_path), capture_output=True, text=True, check=True)
+    assert CONFIGURATION.read_text() == printed.stdout, "`make docs` writes it anew"
+
+
+@documents
+def test_links_lead_somewhere(path):
+    text = path.read_text()
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    missing = [each for each in targets if "://" not in each and not (path.parent / each).exists()]
+    assert missing == []
+
+
+@documents
+def test_files_that_are_named_exist(path):
+    names = [each for each in code_spans(path.read_text()) if re.fullmatch(r"[\w+/.-]+\.(swift|py|md|yaml|sh)", each)]
+    known = {str(each.relative_to(ROOT)) for folder in ("Sources", "Tests", "Examples", "docs", "k8s", "Benchmarks")
+             for each in (ROOT / folder).rglob("*")} | {each.name for each in ROOT.iterdir()}
+    missing = [each for each in names if not any(whole == each or whole.endswith(f"/{each}") for whole in known)]
+    assert missing == []
+
+
+@documents
+def test_functions_that_are_named_exist(path):
+    """`receive(after:)`, `Type.method()` and the like are declared somewhere under Sources."""
+    declared = set(re.findall(r"\b(?:func|var|let|init|case)\s+`?(\w+)", "\n".join(s.read_text() for s in SOURCES)))
+    named = [each for each in code_spans(path.read_text()) if re.fullmatch(r"(\w+\.)?\w+\((\w+:)*\)", each)]
+    missing = [each for each in named if re.sub(r"\(.*", "", each).split(".")[-1] not in declared | {"init"}]
+    assert missing == []
+
+
+@documents
+def test_types_that_are_named_exist(path):
+    """Names of two words or more in CamelCase."""
+    declared = set(re.findall(
+        r"\b(?:class|struct|enum|protocol|actor|typealias)\s+(\w+)", "\n".join(s.read_text() for s in SOURCES)))
+    modules = {"PluginKit"} | {f"Gateway{each.name}" for each in (ROOT / "Sources/Gateway").iterdir()}
+    foreign = {"TaskExecutor", "SerialExecutor", "OptionSet", "NonisolatedNonsendingByDefault"}
+    tests = {each.name for each in (ROOT / "Tests").iterdir()}
+    plugins = {f"{each.name}Plugin" for each in (ROOT / "Sources/Plugins").iterdir()} | {"HelloPlugin", "NamePlugin"}
+    libraries = {each.name for each in (ROOT / "Sources/CLibraries").iterdir()}
+    spans = [re.sub(r"[.(].*", "", each) for each in code_spans(path.read_text()) if not each.endswith(".swift")]
+    named = [each for each in spans if re.fullmatch(r"[A-Z][a-z]+([A-Z]+[a-z]*)+", each)]
+    assert [each for each in named if each not in declared | modules | plugins | libraries | foreign | tests] == []
+
+
+@documents
+def test_settings_that_are_named_are_read(path):
+    known = set(reference_rows())
+    named = {each for span in code_spans(path.read_text()) for each in re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", span)}
+    assert {each for each in named - known if not NOT_SETTINGS.fullmatch(each)} == set()
+
+
+@documents
+def test_make_targets_that_are_named_exist(path):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = path.read_text()
+    named = {word for line in re.findall(r"(?:^|`)make ([a-z][a-z -]*)", text, re.MULTILINE) for word in line.split("  ")[0].split()}
+    assert named - targets == set()
+
+
+def test_defaults_in_the_table_of_limits_are_those_of_the_reference():
+    rows = re.findall(r"^\|[^|]*\| ([^|]*) \| `([A-Z0-9_]+)` \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    assert len(rows) > 20
+    reference = reference_rows()
+    wrong = {name: (said, reference.get(name)) for said, name in rows if said.replace(" ", "") != reference.get(name)}
+    assert wrong == {}
