@@ -33,7 +33,11 @@ package final class LoopWait: TimerTarget {
         nonisolated(unsafe) let shared = self
         await withTaskCancellationHandler {
             guard unsafe shared.outcome == nil else { return }
-            await suspend { unsafe shared.waiter = $0 }
+            await suspend { waiter in
+                // Looked at again: this closure has lost its isolation, so that other work of the loop, the waking
+                // itself perhaps, may run before it gets here.
+                if unsafe shared.outcome == nil { unsafe shared.waiter = waiter } else { waiter.resume() }
+            }
         } onCancel: {
             // Not here: the canceller holds the task's own lock, which resuming the task takes too.
             if loop.isCurrent {

@@ -149,7 +149,9 @@ package final class UpstreamWebSocket {
             stream.write { unsafe FrameWriter.append(.pong, UnsafeRawBufferPointer(payload), mask: mask, to: &$0) }
             // An upstream that pings and never reads must not fill memory with answers.
             if stream.unsent > 2 * settings.sendLimit { stream.abort() }
-        case .pong: break
+        case .pong:
+            // The timer waits for this pong's time-out, which may be later than the next ping.
+            if closing == .open { tick() }
         case .close(let code, let reason): unsafe heardClose(code, String(decoding: reason, as: UTF8.self))
         }
     }
