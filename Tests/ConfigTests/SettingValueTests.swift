@@ -170,6 +170,11 @@ struct SettingValueTests {
         #expect(Flavour.settingType == "`plain`, `very-hot` or `mild`")
     }
 
+    @Test("a comma splits a list whatever stands behind it")
+    func combiningMark() throws {
+        #expect(try readOne("a,\u{301}b", as: [String].self).get() == ["a", "\u{301}b"])
+    }
+
     @Test("a list is split at commas, trimmed, without empty elements")
     func lists() throws {
         #expect(try readOne("a, b ,,c,", as: [String].self).get() == ["a", "b", "c"])

@@ -78,7 +78,8 @@ struct PlaylistHostilityTests {
             "", "NAME=\"a\"", "VALUE=\"b\"", "NAME=\"\",VALUE=\"b\"", "NAME=\"a b\",VALUE=\"c\"",
             "NAME=\"é\",VALUE=\"c\"",
             "NAME=\"a\",VALUE=\"b\",IMPORT=\"c\"", "IMPORT=\"a\",QUERYPARAM=\"b\"", "IMPORT=\"a b\"", "QUERYPARAM=\"\"",
-            "NAME=\"a\",VALUE=\"b\u{1}\"", "NAME=\"a\",VALUE=b\"c",
+            "NAME=\"a\",NAME=\"b\",VALUE=\"c\"", "QUERYPARAM=\"a\",QUERYPARAM=\"b\"", "NAME=\"a\",VALUE=\"b\u{1}\"",
+            "NAME=\"a\",VALUE=b\"c",
         ])
     func badDefinition(_ attributes: String) {
         #expect(throws: PlaylistError.badDefinition(line: 2)) {

@@ -28,7 +28,7 @@ struct ForwardedFieldsTests {
         ])
     func endToEnd(_ line: String) throws {
         let sent = try forward([line, line]).description
-        #expect(sent.hasPrefix("\(line)\r\n\(line)\r\nX-Forwarded-For: "))
+        #expect(sent.hasPrefix("\(line)\r\n\(line)\r\nVia: 1.1 gateway\r\nX-Forwarded-For: "))
     }
 
     @Test(
@@ -42,7 +42,7 @@ struct ForwardedFieldsTests {
         ])
     func dropped(_ line: String) throws {
         let sent = try forward([line, "X-Own: 1", "Connection: close, x-own"]).description
-        #expect(sent.hasPrefix("X-Forwarded-For: 192.0.2.7\r\n"), "\(sent)")
+        #expect(sent.hasPrefix("Via: 1.1 gateway\r\nX-Forwarded-For: 192.0.2.7\r\n"), "\(sent)")
     }
 
     @Test("the client's identity is written anew, and never added to what it said itself")
@@ -62,6 +62,8 @@ struct ForwardedFieldsTests {
     func noHost() throws {
         let client = ForwardedFields.Client(address: "::1", isSecure: false, authority: "", requestID: "0")
         let sent = try forward([], from: client)
-        #expect(sent.description == "X-Forwarded-For: ::1\r\nX-Forwarded-Proto: http\r\nX-Request-ID: 0\r\n")
+        #expect(
+            sent.description
+                == "Via: 1.1 gateway\r\nX-Forwarded-For: ::1\r\nX-Forwarded-Proto: http\r\nX-Request-ID: 0\r\n")
     }
 }

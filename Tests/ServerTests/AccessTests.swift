@@ -90,7 +90,8 @@ struct AccessTests {
     func throttledBehindIngress() throws {
         let gateway = try gateway(["AUTH_FAILURES_PER_MINUTE": "3"])
         for _ in 0..<5 {
-            let answer = try SocketClient(gateway, "/socket?token=rubbish", fields: ["X-Forwarded-For: 192.0.2.1"]).answer
+            let answer = try SocketClient(gateway, "/socket?token=rubbish", fields: ["X-Forwarded-For: 192.0.2.1"])
+                .answer
             #expect(answer.status == 401)
         }
     }
@@ -102,7 +103,8 @@ struct AccessTests {
         let token = try TestGateway.token()
         let client = try gateway.connect()
         try client.send(
-            get("/socket?token=\(token)", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 8",
+            get(
+                "/socket?token=\(token)", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 8",
                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
         let answer = try client.answer()
         #expect(answer.status == 426)
@@ -116,7 +118,8 @@ struct AccessTests {
         let token = try TestGateway.token()
         let client = try gateway.connect()
         try client.send(
-            get("/socket?token=\(token)", "Content-Length: 3").replacingEnd(with: webSocketFields) + "abc" + get("/who"))
+            get("/socket?token=\(token)", "Content-Length: 3").replacingEnd(with: webSocketFields) + "abc" + get("/who")
+        )
         #expect(try client.answer().status == 426)
         #expect(try client.answer().status == 401)
     }
@@ -155,7 +158,8 @@ struct AccessTests {
         let gateway = try gateway(["AUTH_COOKIE": "session", "ALLOWED_ORIGINS": "https://app.example"])
         let cookie = "Cookie: session=\(try TestGateway.token())"
         #expect(try SocketClient(gateway, fields: [cookie]).answer.code == "origin_missing")
-        #expect(try SocketClient(gateway, fields: [cookie, "Origin: https://evil.example"]).answer.code == "origin_refused")
+        #expect(
+            try SocketClient(gateway, fields: [cookie, "Origin: https://evil.example"]).answer.code == "origin_refused")
         #expect(try SocketClient(gateway, fields: [cookie, "Origin: https://app.example"]).answer.status == 101)
         #expect(try gateway.ask(get("/who", cookie)).text == "somebody")
         #expect(try gateway.ask("POST /who HTTP/1.1\r\nHost: x\r\n\(cookie)\r\n\r\n").status == 403)
@@ -168,7 +172,8 @@ struct AccessTests {
         let gateway = try gateway(["ALLOWED_ORIGINS": "https://app.example"])
         let token = try TestGateway.token()
         let answer = try SocketClient(
-            gateway, "/socket?token=\(token)", fields: ["Origin: https://evil.example"]).answer
+            gateway, "/socket?token=\(token)", fields: ["Origin: https://evil.example"]
+        ).answer
         #expect(answer.status == 403)
         #expect(answer.code == "websocket_refused")
     }

@@ -100,7 +100,8 @@ struct DrainTests {
                 defer { ended.finishOne() }
                 // A new connection for each request, so whatever was accepted is one request.
                 while let client = try? gateway.connect() {
-                    guard (try? client.send(get("/later", "Connection: close"))) != nil, let answer = try? client.answer(),
+                    guard (try? client.send(get("/later", "Connection: close"))) != nil,
+                        let answer = try? client.answer(),
                         answer.text == "later"
                     else {
                         lost.increment()

@@ -73,7 +73,8 @@ struct ExchangeTests {
             (get("/later/1")
                 + "POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nA: b\r\n\r\n"
                 + "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxyz"
-                + "POST /ignore HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n" + get("/number/2")).utf8)
+                + "POST /ignore HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+                + get("/number/2")).utf8)
         let client = try gateway.connect()
         for split in 1..<pipeline.count {
             try client.send(Array(pipeline[..<split]))

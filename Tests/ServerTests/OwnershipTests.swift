@@ -27,7 +27,8 @@ private final class Keeper: @unchecked Sendable {
 
 @Suite("Nobody reads another's request: what is borrowed from the loop's buffer is owned before it is filled again")
 struct OwnershipTests {
-    @Test("a request suspended in a middleware still reads its own token after another came on the same loop",
+    @Test(
+        "a request suspended in a middleware still reads its own token after another came on the same loop",
         arguments: Carriage.allCases)
     func suspendedRequest(_ carriage: Carriage) throws {
         let gate = Gate()
@@ -86,7 +87,8 @@ struct OwnershipTests {
             }
             gateway.get("/fast") { _ in .text("fast") }
             gateway.get("/kept") { _ in
-                .text(keeper.requests.map { "\($0.path) \($0.header(.authorization) ?? "none")" }.joined(separator: "|"))
+                .text(
+                    keeper.requests.map { "\($0.path) \($0.header(.authorization) ?? "none")" }.joined(separator: "|"))
             }
         }
         let client = try gateway.connect()
@@ -142,7 +144,7 @@ struct OwnershipTests {
     func freed(_ carriage: Carriage) throws {
         let gate = Gate()
         let tracker = Tracker()
-        let gateway = try TestGateway(over: carriage) { gateway in
+        let gateway = try TestGateway(["DRAIN_TIMEOUT": "100"], over: carriage) { gateway in
             gateway.get("/quick") { _ in .text("quick") }
             gateway.get("/slow") { request in
                 try await gate.pass(on: request.loop)
@@ -156,7 +158,9 @@ struct OwnershipTests {
         ] {
             let client = try gateway.connect()
             try client.send(request)
-            if request.contains("slow") { #expect(gate.awaitArrival()) } else if request.contains("quick HTTP") {
+            if request.contains("slow") {
+                #expect(gate.awaitArrival())
+            } else if request.contains("quick HTTP") {
                 #expect(try client.answer().status == 200)
             } else if request.contains("socket") {
                 #expect(try client.answer().status == 101)
@@ -169,7 +173,8 @@ struct OwnershipTests {
         onLoop(handle.loop) { server = handle.server }
         #expect(server != nil)
         onLoop(handle.loop) { handle.server = nil }
-        #expect(eventually { server == nil } || server?.openConnections == 0)
+        // Its timer for the access log may hold it a moment longer.
+        #expect(eventually { server == nil })
         gateway.stop()
     }
 }

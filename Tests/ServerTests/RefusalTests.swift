@@ -12,31 +12,85 @@ struct Refusal: CustomTestStringConvertible, Sendable {
     var testDescription: String { name }
 
     static let all: [Refusal] = [
-        Refusal(name: "length and chunked", request: "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", status: 400, code: "bad_request"),
-        Refusal(name: "two lengths", request: "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", status: 400, code: "bad_request"),
-        Refusal(name: "malformed length", request: "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc", status: 400, code: "bad_request"),
-        Refusal(name: "unknown transfer coding", request: "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", status: 501, code: "not_implemented"),
+        Refusal(
+            name: "length and chunked",
+            request: "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            status: 400, code: "bad_request"),
+        Refusal(
+            name: "two lengths",
+            request: "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", status: 400,
+            code: "bad_request"),
+        Refusal(
+            name: "malformed length", request: "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc",
+            status: 400, code: "bad_request"),
+        Refusal(
+            name: "unknown transfer coding",
+            request: "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", status: 501,
+            code: "not_implemented"),
         Refusal(name: "bare LF", request: "GET / HTTP/1.1\nHost: x\n\n", status: 400, code: "bad_request"),
-        Refusal(name: "obs-fold", request: "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", status: 400, code: "bad_request"),
-        Refusal(name: "space before colon", request: "GET / HTTP/1.1\r\nHost : x\r\n\r\n", status: 400, code: "bad_request"),
-        Refusal(name: "control character", request: "GET / HTTP/1.1\r\nHost: x\r\nA: \u{1}\r\n\r\n", status: 400, code: "bad_request"),
+        Refusal(
+            name: "obs-fold", request: "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", status: 400,
+            code: "bad_request"),
+        Refusal(
+            name: "space before colon", request: "GET / HTTP/1.1\r\nHost : x\r\n\r\n", status: 400, code: "bad_request"),
+        Refusal(
+            name: "control character", request: "GET / HTTP/1.1\r\nHost: x\r\nA: \u{1}\r\n\r\n", status: 400,
+            code: "bad_request"),
         Refusal(name: "missing Host", request: "GET / HTTP/1.1\r\n\r\n", status: 400, code: "bad_request"),
-        Refusal(name: "repeated Host", request: "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", status: 400, code: "bad_request"),
-        Refusal(name: "mismatched absolute-form", request: "GET http://y/ HTTP/1.1\r\nHost: x\r\n\r\n", status: 400, code: "bad_request"),
+        Refusal(
+            name: "repeated Host", request: "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", status: 400,
+            code: "bad_request"),
+        Refusal(
+            name: "mismatched absolute-form", request: "GET http://y/ HTTP/1.1\r\nHost: x\r\n\r\n", status: 400,
+            code: "bad_request"),
         Refusal(name: "HTTP/0.9", request: "GET /\r\n\r\n", status: 400, code: "bad_request"),
         Refusal(name: "TLS on the plain port", request: "\u{16}\u{3}\u{1}", status: 400, code: "bad_request"),
-        Refusal(name: "lower-case method", request: "get / HTTP/1.1\r\nHost: x\r\n\r\n", status: 501, code: "not_implemented"),
-        Refusal(name: "HTTP/2.0", request: "GET / HTTP/2.0\r\nHost: x\r\n\r\n", status: 505, code: "version_not_supported"),
-        Refusal(name: "long request line", request: "GET /" + String(repeating: "a", count: 300) + " HTTP/1.1\r\nHost: x\r\n\r\n", status: 414, code: "request_line_too_long", settings: ["HTTP_MAX_REQUEST_LINE": "256"]),
-        Refusal(name: "long field", request: "GET / HTTP/1.1\r\nHost: x\r\nA: " + String(repeating: "a", count: 300) + "\r\n\r\n", status: 431, code: "head_too_large", settings: ["HTTP_MAX_FIELD_LINE": "256"]),
-        Refusal(name: "long head", request: "GET / HTTP/1.1\r\nHost: x\r\n" + String(repeating: "A: \(String(repeating: "a", count: 90))\r\n", count: 20) + "\r\n", status: 431, code: "head_too_large", settings: ["HTTP_MAX_HEAD": "1KiB"]),
-        Refusal(name: "many fields", request: "GET / HTTP/1.1\r\nHost: x\r\n" + String(repeating: "A: b\r\n", count: 20) + "\r\n", status: 431, code: "head_too_large", settings: ["HTTP_MAX_FIELDS": "8"]),
-        Refusal(name: "unknown expectation", request: "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: a-pony\r\n\r\n", status: 417, code: "expectation_unsupported"),
-        Refusal(name: "declared body too large", request: "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n", status: 413, code: "content_too_large", settings: ["HTTP_MAX_BODY": "1000"]),
-        Refusal(name: "chunked body too large", request: "POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n" + String(repeating: "b", count: 4095) + "\r\n0\r\n\r\n", status: 413, code: "content_too_large", settings: ["HTTP_MAX_BODY": "1000"]),
-        Refusal(name: "bad chunk size", request: "POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", status: 400, code: "bad_chunk"),
-        Refusal(name: "long trailers", request: "POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: " + String(repeating: "a", count: 20000) + "\r\n\r\n", status: 431, code: "bad_chunk"),
-        Refusal(name: "body cut short", request: "POST /read HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\nabc", status: 400, code: "body_incomplete"),
+        Refusal(
+            name: "lower-case method", request: "get / HTTP/1.1\r\nHost: x\r\n\r\n", status: 501,
+            code: "not_implemented"),
+        Refusal(
+            name: "HTTP/2.0", request: "GET / HTTP/2.0\r\nHost: x\r\n\r\n", status: 505, code: "version_not_supported"),
+        Refusal(
+            name: "long request line",
+            request: "GET /" + String(repeating: "a", count: 300) + " HTTP/1.1\r\nHost: x\r\n\r\n", status: 414,
+            code: "request_line_too_long", settings: ["HTTP_MAX_REQUEST_LINE": "256"]),
+        Refusal(
+            name: "long field",
+            request: "GET / HTTP/1.1\r\nHost: x\r\nA: " + String(repeating: "a", count: 300) + "\r\n\r\n", status: 431,
+            code: "head_too_large", settings: ["HTTP_MAX_FIELD_LINE": "256"]),
+        Refusal(
+            name: "long head",
+            request: "GET / HTTP/1.1\r\nHost: x\r\n"
+                + String(repeating: "A: \(String(repeating: "a", count: 90))\r\n", count: 20) + "\r\n", status: 431,
+            code: "head_too_large", settings: ["HTTP_MAX_HEAD": "1KiB"]),
+        Refusal(
+            name: "many fields",
+            request: "GET / HTTP/1.1\r\nHost: x\r\n" + String(repeating: "A: b\r\n", count: 20) + "\r\n", status: 431,
+            code: "head_too_large", settings: ["HTTP_MAX_FIELDS": "8"]),
+        Refusal(
+            name: "unknown expectation",
+            request: "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: a-pony\r\n\r\n", status: 417,
+            code: "expectation_unsupported"),
+        Refusal(
+            name: "declared body too large", request: "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n",
+            status: 413, code: "content_too_large", settings: ["HTTP_MAX_BODY": "1000"]),
+        Refusal(
+            name: "chunked body too large",
+            request: "POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n"
+                + String(repeating: "b", count: 4095) + "\r\n0\r\n\r\n", status: 413, code: "content_too_large",
+            settings: ["HTTP_MAX_BODY": "1000"]),
+        Refusal(
+            name: "bad chunk size",
+            request: "POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", status: 400,
+            code: "bad_chunk"),
+        Refusal(
+            name: "long trailers",
+            request: "POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: "
+                + String(repeating: "a", count: 20000) + "\r\n\r\n", status: 431, code: "bad_chunk"),
+        Refusal(
+            name: "body cut short",
+            request: "POST /read HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\nabc",
+            status: 400, code: "body_incomplete"),
     ]
 }
 
@@ -168,7 +222,8 @@ struct RefusalTests {
         #expect(try client.answer().text == "here")
     }
 
-    @Test("middleware for every request sees preflights, unknown methods and unknown paths, before tokens are asked for")
+    @Test(
+        "middleware for every request sees preflights, unknown methods and unknown paths, before tokens are asked for")
     func preflight() throws {
         let gateway = try TestGateway { gateway in
             gateway.use(Preflight(), on: .everyRequest)

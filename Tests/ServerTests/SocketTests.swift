@@ -9,7 +9,9 @@ private final class Mirror: WebSocketHandler {
     init(_ ends: Notes<String>) { self.ends = ends }
 
     func received(_ message: WebSocketMessage, on socket: any WebSocket) {
-        if message.kind == .text, message.text == "close" { return socket.close(.init(rawValue: 4000), reason: "asked") }
+        if message.kind == .text, message.text == "close" {
+            return socket.close(.init(rawValue: 4000), reason: "asked")
+        }
         socket.send(message)
     }
 
@@ -28,7 +30,8 @@ private final class Flood: WebSocketHandler {
 
 @Suite("WebSockets through the whole gateway")
 struct SocketTests {
-    private func mirror(_ settings: [String: String?] = [:], over carriage: Carriage = .plain, ends: Notes<String>) throws
+    private func mirror(_ settings: [String: String?] = [:], over carriage: Carriage = .plain, ends: Notes<String>)
+        throws
         -> TestGateway
     {
         try TestGateway(settings, over: carriage) { gateway in
@@ -36,7 +39,9 @@ struct SocketTests {
         }
     }
 
-    @Test("messages, fragments and interleaved pings, whole and byte by byte", arguments: Carriage.allCases, [true, false])
+    @Test(
+        "messages, fragments and interleaved pings, whole and byte by byte", arguments: Carriage.allCases,
+        [true, false])
     func messages(_ carriage: Carriage, whole: Bool) throws {
         let gateway = try mirror(over: carriage, ends: Notes())
         let client = try SocketClient(gateway)
@@ -132,11 +137,15 @@ struct SocketTests {
         "limits and violations close with their code",
         arguments: [
             (SocketClient.frame(.binary, [UInt8](repeating: 0, count: 1100)), 1009),
-            (SocketClient.frame(.binary, [UInt8](repeating: 0, count: 1000), isFinal: false)
-                + SocketClient.frame(.continuation, [UInt8](repeating: 0, count: 1000)), 1009),
-            (SocketClient.frame(.binary, [], isFinal: false) + SocketClient.frame(.continuation, [], isFinal: false)
-                + SocketClient.frame(.continuation, [], isFinal: false)
-                + SocketClient.frame(.continuation, [], isFinal: false), 1008),
+            (
+                SocketClient.frame(.binary, [UInt8](repeating: 0, count: 1000), isFinal: false)
+                    + SocketClient.frame(.continuation, [UInt8](repeating: 0, count: 1000)), 1009
+            ),
+            (
+                SocketClient.frame(.binary, [], isFinal: false) + SocketClient.frame(.continuation, [], isFinal: false)
+                    + SocketClient.frame(.continuation, [], isFinal: false)
+                    + SocketClient.frame(.continuation, [], isFinal: false), 1008
+            ),
             (SocketClient.frame(.text, [0xFF]), 1007),
             (SocketClient.frame(.continuation, []), 1002),
             ([0x81, 0x01, 0x61], 1002),
@@ -187,7 +196,8 @@ struct SocketTests {
     func pausedHeartbeat() throws {
         let paused = Notes<Int>()
         let gate = Gate()
-        let gateway = try TestGateway(["PING_INTERVAL": "30", "PONG_TIMEOUT": "20", "MAX_MISSED_PONGS": "2"]) { gateway in
+        let gateway = try TestGateway(["PING_INTERVAL": "30", "PONG_TIMEOUT": "20", "MAX_MISSED_PONGS": "2"]) {
+            gateway in
             gateway.webSocket("/socket", access: .anyone) { session in
                 // More messages wait than a session takes: it stops reading.
                 try await gate.pass(on: session.socket.loop)

@@ -87,7 +87,8 @@ final class TestGateway: Sendable {
     ///   - settings: On top of the defaults; `nil` unsets.
     ///   - script: What the plugin `scripted` registers.
     init(
-        _ settings: [String: String?] = [:], plugins: [any Plugin.Type] = [Scripted.self], over carriage: Carriage = .plain,
+        _ settings: [String: String?] = [:], plugins: [any Plugin.Type] = [Scripted.self],
+        over carriage: Carriage = .plain,
         _ script: @escaping Scripted.Script = { _ in }
     ) throws {
         let memory = MemoryLog()

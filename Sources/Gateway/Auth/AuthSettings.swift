@@ -35,15 +35,6 @@ package struct AuthSettings: Sendable {
 
     package init() {}
 
-    /// For `gateway serve --dev`: one secret, and names nobody else uses.
-    package static func development(secret: Secret) -> AuthSettings {
-        var settings = AuthSettings()
-        settings.secret = secret
-        settings.issuer = "gateway-dev"
-        settings.audiences = ["gateway-dev"]
-        return settings
-    }
-
     /// The file of last good keys, inside the state directory.
     package static let savedKeysName = "jwks.json"
 

@@ -9,9 +9,11 @@ package enum QueryToken {
     /// - Returns: Empty when nothing remains; then the `?` goes too.
     package static func strip(_ query: Span<UInt8>) -> [UInt8] {
         var rest: [UInt8] = []
+        var isFirst = true
         forEachPiece(of: query, separatedBy: UInt8(ascii: "&")) { piece in
             guard !isToken(piece.extracting(0..<nameLength(of: piece))) else { return }
-            if !rest.isEmpty { rest.append(UInt8(ascii: "&")) }
+            if !isFirst { rest.append(UInt8(ascii: "&")) }
+            isFirst = false
             piece.withEach { rest.append($0) }
         }
         return rest
@@ -121,7 +123,8 @@ package enum QueryToken {
         of query: Span<UInt8>, separatedBy separator: UInt8, _ body: (Span<UInt8>) -> Void
     ) {
         var start = 0
-        while start < query.count {
+        // Up to the count itself: behind a separator at the end stands one more piece, an empty one.
+        while start <= query.count {
             var end = start
             while end < query.count, query[end] != separator { end += 1 }
             body(query.extracting(start..<end))

@@ -92,7 +92,9 @@ extension Array: SettingValue where Element: SettingValue {
 
     package static func read(_ text: String, bare: Element.BareUnit?) throws(SettingError) -> [Element] {
         var values: [Element] = []
-        for (index, part) in text.split(separator: ",").map(trimmed).filter({ !$0.isEmpty }).enumerated() {
+        // By bytes: Swift takes a comma with a combining mark behind it for another character.
+        let parts = text.utf8.split(separator: UInt8(ascii: ",")).map { trimmed(Substring($0)) }
+        for (index, part) in parts.filter({ !$0.isEmpty }).enumerated() {
             do {
                 values.append(try Element.read(part, bare: bare))
             } catch {

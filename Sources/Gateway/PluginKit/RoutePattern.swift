@@ -28,7 +28,8 @@ package struct RoutePattern: Sendable, Hashable, CustomStringConvertible {
             } else {
                 segments.append(.capture(String(name)))
             }
-            guard name.prefix(while: \.isLetter).count >= name.filter(\.isLetter).count, name.contains(where: \.isLetter)
+            guard name.prefix(while: \.isLetter).count >= name.filter(\.isLetter).count,
+                name.contains(where: \.isLetter)
             else { return nil }
         }
         self.segments = segments

@@ -21,7 +21,7 @@ final class AccessControl: Sendable {
         self.store = store
         self.failures = failures
         self.results = results
-        rules = CredentialRules(cookieName: settings.cookieName, allowedOrigins: settings.allowedOrigins)
+        rules = settings.credentialRules
     }
 
     func middleware(for access: Access) -> any Middleware { AccessMiddleware(control: self, access: access) }
@@ -101,11 +101,14 @@ final class AccessControl: Sendable {
             ownOrigin: own.span)
     }
 
-    static func fault(_ error: TokenError) -> GatewayFault { fault(error.status, error.code, error.message) }
+    static func fault(_ error: TokenError) -> GatewayFault {
+        var fault = fault(error.status, error.code, error.message)
+        if let challenge = error.challenge { try? fault.fields.append(.wwwAuthenticate, checking: challenge) }
+        return fault
+    }
 
     private static func fault(_ status: Int, _ code: String, _ message: String) -> GatewayFault {
         var fields = HeaderFields()
-        if status == 401 { fields.append(.wwwAuthenticate, "Bearer") }
         if status == 503 { fields.append(.retryAfter, "5") }
         return GatewayFault(Status(code: status) ?? .unauthorized, code, message, fields: fields)
     }

@@ -27,7 +27,7 @@ package struct Configuration: Sendable {
             text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
         }
         plugins = PluginSelection.select(from: compiled, names: names, env: &env, problems: &problems)
-        self.problems = env.problems.map(\.description) + problems + core.auth.problems
+        self.problems = env.problems.map(\.description) + problems + core.auth.problems + core.originProblems
         warnings = env.warnings.map(\.description) + core.auth.warnings
         values = env.values
     }

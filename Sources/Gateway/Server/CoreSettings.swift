@@ -266,6 +266,13 @@ package struct CoreSettings: Sendable {
         auth.allowedOrigins.isEmpty ? .any : .allowing(auth.allowedOrigins.compactMap(OriginRule.init))
     }
 
+    /// Entries of ALLOWED_ORIGINS that name no origin.
+    var originProblems: [String] {
+        auth.allowedOrigins.filter { OriginRule($0) == nil }.map { entry in
+            "ALLOWED_ORIGINS names \(entry), which is no origin; write https://app.example.com or https://*.example.com"
+        }
+    }
+
     var headLimits: HeadLimits { http.headLimits }
     var headTimeout: Duration { http.headTimeout }
     var bodyTimeout: Duration { http.bodyTimeout }

@@ -35,7 +35,8 @@ final class FailureLimiter: Sendable {
     func retryAfter(_ address: SocketAddress, now: Double) -> Int? {
         guard limit > 0 else { return nil }
         return state.withLock { state in
-            guard let record = state.records[address.prefixKey], record.failures >= limit, now < record.windowEnds else {
+            guard let record = state.records[address.prefixKey], record.failures >= limit, now < record.windowEnds
+            else {
                 return nil
             }
             return Int((record.windowEnds - now).rounded(.up))

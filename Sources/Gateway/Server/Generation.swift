@@ -31,7 +31,8 @@ final class Generation: Sendable {
             let key = "\(route.entryPoint.name) \(kind) \(route.pattern.shape)"
             if let owner = owners[key] {
                 problems.append(
-                    "plugins \(owner) and \(route.plugin) both answer \(kind) \(route.pattern) on \(route.entryPoint.name)")
+                    "plugins \(owner) and \(route.plugin) both answer \(kind) \(route.pattern) on \(route.entryPoint.name)"
+                )
                 continue
             }
             owners[key] = route.plugin

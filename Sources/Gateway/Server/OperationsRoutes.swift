@@ -41,7 +41,8 @@ struct OperationsRoutes {
     private var ready: Handler {
         let isReady = isReady
         return { _ in
-            isReady() ? .json(Array("{\"status\":\"ready\"}\n".utf8))
+            isReady()
+                ? .json(Array("{\"status\":\"ready\"}\n".utf8))
                 : .json(Array("{\"status\":\"not ready\"}\n".utf8), status: .serviceUnavailable)
         }
     }

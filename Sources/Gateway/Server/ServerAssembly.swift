@@ -139,7 +139,8 @@ package struct ServerAssembly {
         _ settings: CoreSettings, _ shared: SharedState, _ loopCount: Int, _ registry: Metrics
     ) throws(StartError) -> UpstreamClient {
         do {
-            let verification: TLSVerification = settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
+            let verification: TLSVerification =
+                settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
             return UpstreamClient(
                 loopCount: loopCount, settings: settings.upstream, sockets: shared.upstreamSockets(settings),
                 tls: try TLSClientContext.make(verification: verification),

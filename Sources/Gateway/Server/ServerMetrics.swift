@@ -1,5 +1,6 @@
 import GatewayHTTP
 import GatewayTelemetry
+import GatewayWebSocket
 import PluginKit
 
 /// Handles of one plugin's request metrics, made once per plugin.
@@ -51,7 +52,8 @@ final class ServerMetrics: Sendable {
         authentications = try registry.counters(
             "gateway_authentications_total", "Checked tokens by outcome.", labels: ["result"])
         requests = try registry.counters(
-            "gateway_http_requests_total", "Answered requests by plugin and status class.", labels: ["plugin", "status"])
+            "gateway_http_requests_total", "Answered requests by plugin and status class.",
+            labels: ["plugin", "status"])
         latency = try registry.histograms(
             "gateway_http_request_seconds", "From the end of the request head to the end of the response.",
             labels: ["plugin"], .latency)
@@ -77,6 +79,13 @@ struct SocketMetrics: Sendable {
     let roundTrip: Histogram
     let dropped: Counter
     let largeMessages: Counter
+
+    /// Counts under the code's own label if the protocol defines it: a peer may send any of 3000 to 4999, and must not
+    /// be able to fill the label sets.
+    func recordClose(_ code: CloseCode) {
+        let isKnown = code.rawValue < 1016 || code == .tokenExpired
+        closed.with(isKnown ? code.description : "private").increment()
+    }
 
     init(registry: Metrics) throws(MetricError) {
         opened = try registry.counter("gateway_websocket_opened_total", "WebSockets opened.")

@@ -62,7 +62,6 @@ final class ConnectionCount: Sendable {
         count < (entry == .operations ? limit + Self.reservedForOperations : limit)
     }
 
-
     func enter() { open.wrappingAdd(1, ordering: .relaxed) }
     func leave() { open.wrappingSubtract(1, ordering: .relaxed) }
 }

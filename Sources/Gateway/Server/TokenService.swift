@@ -15,27 +15,25 @@ struct TokenService {
 
     init(settings: CoreSettings, upstream: UpstreamClient, log: Logger) throws(StartError) {
         let auth = settings.auth
-        let fixed: [VerificationKey]
+        authenticator = auth.authenticator()
+        let path = "\(settings.operations.stateDirectory)/\(AuthSettings.savedKeysName)"
+        let publishes = !auth.keySources.isEmpty
         do throws(KeyError) {
-            fixed = try auth.fixedKeys()
+            // Without published keys too: the store is what hands the operator's own to the authenticator.
+            let store = try auth.keyStore(
+                for: authenticator, saved: publishes ? try? SmallFile.bytes(of: path) : nil,
+                world: Self.world(upstream, savingTo: path, log))
+            self.store = publishes ? store : nil
+            service = publishes ? Self.refreshing(store, log) : nil
         } catch {
             throw StartError("SUPABASE_JWT_SECRET: \(error.message)")
         }
-        authenticator = Authenticator(policy: auth.policy, keys: KeySet(fixed: fixed), limits: Authenticator.Limits(remembered: auth.cacheSize))
-        guard !auth.keySources.isEmpty else {
-            store = nil
-            service = nil
-            return
-        }
-        let path = "\(settings.operations.stateDirectory)/\(AuthSettings.savedKeysName)"
-        let store = JWKSStore(
-            candidates: auth.keySources, issuer: auth.issuer, fixed: fixed, authenticator: authenticator,
-            limits: auth.scheduleLimits, saved: try? SmallFile.bytes(of: path),
-            world: Self.world(upstream, savingTo: path, log))
-        self.store = store
-        service = BackgroundService(name: "issuer keys", plugin: "core") { context in
+    }
+
+    private static func refreshing(_ store: JWKSStore, _ log: Logger) -> BackgroundService {
+        BackgroundService(name: "issuer keys", plugin: "core") { context in
             while true {
-                Self.tell(await store.refresh(), log)
+                tell(await store.refresh(), log)
                 guard let next = store.nextRefresh(at: AccessControl.now()) else { return }
                 let wait = max(1, next - AccessControl.now())
                 try await context.sleep(.milliseconds(Int64(min(wait, 86400) * 1000)))
@@ -67,7 +65,11 @@ struct TokenService {
                 }
             },
             launch: { operation in
-                guard let loop = EventLoop.current else { return }
+                // Off a loop the fetch fails at once, and says so to whoever waits for it.
+                guard let loop = EventLoop.current else {
+                    Task { await operation() }
+                    return
+                }
                 loop.launch { await operation() }
             })
     }

@@ -121,7 +121,9 @@ final class WebSocketConnection {
 
     private func heardPong(_ payload: UnsafeRawBufferPointer) {
         server.metrics.sockets.pongsReceived.increment()
-        guard let nanoseconds = unsafe heartbeat.roundTrip(payload, at: MonotonicTime.read().nanoseconds) else { return }
+        guard let nanoseconds = unsafe heartbeat.roundTrip(payload, at: MonotonicTime.read().nanoseconds) else {
+            return
+        }
         roundTripNanoseconds = nanoseconds
         server.metrics.sockets.roundTrip.observe(microseconds: Int(nanoseconds / 1000))
         // The timer waits for this pong's time-out, which may be later than the next ping.
@@ -144,7 +146,8 @@ final class WebSocketConnection {
         guard let current = principal else { return }
         // One at a time: a peer cannot queue up work here.
         guard !isRenewing else {
-            return tell(RenewalMessage.refused("renewal_pending", "A renewal is being checked already. Wait for its answer."))
+            return tell(
+                RenewalMessage.refused("renewal_pending", "A renewal is being checked already. Wait for its answer."))
         }
         isRenewing = true
         let access = server.generation.access
@@ -367,7 +370,7 @@ extension WebSocketConnection: ByteStreamHandler, TimerTarget {
 
     func streamClosed(_ reason: StreamEnd) {
         server.metrics.sockets.open.subtract()
-        server.metrics.sockets.closed.with(closeCode.description).increment()
+        server.metrics.sockets.recordClose(closeCode)
         server.logSocketClosed(self, code: closeCode, reason: closeReason)
         server.socketClosed(self)
         let handler = handler

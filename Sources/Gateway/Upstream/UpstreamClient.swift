@@ -8,15 +8,11 @@ package import GatewayTelemetry
 ///
 /// Streams both ways with back-pressure. Follows no redirect: where one leads is the caller's decision. Retries once,
 /// and only when a reused connection died before it answered an idempotent request (RFC 9112 §9.3.1).
-@safe package final class UpstreamClient: Sendable {
-    // Safe: each element is made, used and read by the loop of its index only.
-    private nonisolated(unsafe) let pools: UnsafeMutablePointer<UpstreamPool?>
+package final class UpstreamClient: Sendable {
+    private let pools: PerLoop<UpstreamPool>
     private let loopCount: Int
     let settings: UpstreamSettings
-    private let sockets: UpstreamSocketSettings
-    private let tls: TLSClientContext
     private let metrics: UpstreamMetrics
-    private let names: Resolver.Source
 
     package convenience init(
         loopCount: Int, settings: UpstreamSettings, sockets: UpstreamSocketSettings = UpstreamSocketSettings(),
@@ -32,19 +28,13 @@ package import GatewayTelemetry
         loopCount: Int, settings: UpstreamSettings, sockets: UpstreamSocketSettings = UpstreamSocketSettings(),
         tls: TLSClientContext, metrics: UpstreamMetrics, names: @escaping Resolver.Source
     ) {
-        self.names = names
         self.loopCount = loopCount
         self.settings = settings
-        self.sockets = sockets
-        self.tls = tls
         self.metrics = metrics
-        unsafe pools = .allocate(capacity: loopCount)
-        unsafe pools.initialize(repeating: nil, count: loopCount)
-    }
-
-    deinit {
-        unsafe pools.deinitialize(count: loopCount)
-        unsafe pools.deallocate()
+        pools = PerLoop(count: loopCount) { loop in
+            UpstreamPool(
+                loop: loop, settings: settings, sockets: sockets, tls: tls, metrics: metrics, names: names)
+        }
     }
 
     /// Sends a request and returns once the head of its response has arrived.
@@ -59,8 +49,13 @@ package import GatewayTelemetry
         let origin = UpstreamOrigin(of: request)
         var isRetry = false
         while true {
+            try Task.checkCancellation()
             let connection = try await pool.connection(
                 to: origin, address: request.url.address, fresh: isRetry, timeouts: timeouts)
+            guard !Task.isCancelled else {
+                connection.finish(reusable: true)
+                throw CancellationError()
+            }
             do {
                 let (head, bytes) = try await connection.exchange(request, timeouts: timeouts)
                 let body = UpstreamBody(
@@ -83,11 +78,7 @@ package import GatewayTelemetry
         guard let loop = EventLoop.current, loop.index < loopCount else {
             throw .unsendable("the caller is not on an event loop")
         }
-        if let pool = unsafe pools[loop.index] { return pool }
-        let pool = UpstreamPool(
-            loop: loop, settings: settings, sockets: sockets, tls: tls, metrics: metrics, names: names)
-        unsafe pools[loop.index] = pool
-        return pool
+        return pools.value(on: loop)
     }
 }
 

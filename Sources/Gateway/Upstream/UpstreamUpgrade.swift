@@ -34,6 +34,10 @@ extension UpstreamClient {
         // Not an idle connection: one that has died meanwhile would look like an upstream that hangs up.
         let connection = try await pool.connection(
             to: UpstreamOrigin(of: request), address: request.url.address, fresh: true, timeouts: timeouts)
+        guard !Task.isCancelled else {
+            connection.finish(reusable: true)
+            throw CancellationError()
+        }
         do {
             let (head, bytes) = try await connection.exchange(request, timeouts: timeouts, upgrades: true)
             guard head.status == .switchingProtocols else {

@@ -31,10 +31,16 @@ struct PlaylistDefinitions {
         var parameter: Range<Int>?
         var attributes = PlaylistAttributes(in: list, line: line.number)
         while let attribute = try attributes.next(in: text) {
-            if text.matches(attribute.name, Self.name) { name = attribute.value }
-            if text.matches(attribute.name, Self.value) { value = attribute.value }
-            if text.matches(attribute.name, Self.imported) { imported = attribute.value }
-            if text.matches(attribute.name, Self.queryParameter) { parameter = attribute.value }
+            func take(_ wanted: [UInt8], into place: inout Range<Int>?) throws(PlaylistError) {
+                guard text.matches(attribute.name, wanted) else { return }
+                // Of two, one player takes the first and another the last.
+                guard place == nil else { throw .badDefinition(line: line.number) }
+                place = attribute.value
+            }
+            try take(Self.name, into: &name)
+            try take(Self.value, into: &value)
+            try take(Self.imported, into: &imported)
+            try take(Self.queryParameter, into: &parameter)
         }
         switch (name, value, imported, parameter) {
         case (let name?, let value?, nil, nil):

@@ -30,6 +30,8 @@ enum ForwardedFields {
             else { continue }
             unsafe fields.append(field, from: bytes)
         }
+        // Behind those of the proxies before (RFC 9110 §7.6.3): the version that was received, and a name for who did.
+        fields.append(.via, head.minorVersion == 0 ? "1.0 gateway" : "1.1 gateway")
         try fields.append(.xForwardedFor, checking: client.address)
         fields.append(.xForwardedProto, client.isSecure ? "https" : "http")
         if !client.authority.isEmpty { try fields.append(.xForwardedHost, checking: client.authority) }

@@ -36,12 +36,31 @@ struct Forwarding: Sendable {
         guard Self.isForwarded(request.method) else {
             throw GatewayFault(.notImplemented, "method_not_forwarded", "This method is not forwarded.")
         }
-        let fields = try ForwardedFields.of(request)
+        let left = Self.forwardsLeft(of: request)
+        if left == 0 { return Self.ownOptions }
+        var fields = try ForwardedFields.of(request)
+        if let left { try fields.set(.maxForwards, checking: String(left - 1)) }
         let body = Self.body(of: request)
+        let forwarded = fields
         return try await ask(request, .request) { url, lease in
-            let forwarded = UpstreamRequest(request.method, url, destination: .operator, fields: fields, body: body)
-            return response(try await upstream.send(forwarded), to: request, lease)
+            let asked = UpstreamRequest(request.method, url, destination: .operator, fields: forwarded, body: body)
+            return response(try await upstream.send(asked), to: request, lease)
         }
+    }
+
+    /// How many more times an OPTIONS request may be forwarded; `nil` when it does not say. For other methods that are
+    /// forwarded the field has no meaning (RFC 9110 §7.6.2).
+    private static func forwardsLeft(of request: Request) -> Int? {
+        guard request.method == .options, let text = request.header(.maxForwards), let left = Int(text), left >= 0
+        else { return nil }
+        return left
+    }
+
+    /// The answer of the last recipient that Max-Forwards allows: what this route would forward.
+    private static var ownOptions: Response {
+        var fields = HeaderFields()
+        fields.append(.allow, "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
+        return Response(status: .noContent, fields: fields)
     }
 
     /// TRACE would show the upstream's view, credentials included, and CONNECT is for forward proxies.

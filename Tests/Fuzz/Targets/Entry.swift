@@ -17,6 +17,7 @@ struct FuzzTarget: Sendable {
         FuzzTarget(name: "token", run: TokenTarget.run),
         FuzzTarget(name: "claims", run: ClaimsTarget.run),
         FuzzTarget(name: "keyset", run: KeySetTarget.run),
+        FuzzTarget(name: "query", run: QueryTarget.run),
         FuzzTarget(name: "playlist", run: PlaylistTarget.run),
         FuzzTarget(name: "url", run: URLTarget.run),
         FuzzTarget(name: "settings", run: SettingsTarget.run),

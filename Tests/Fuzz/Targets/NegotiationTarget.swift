@@ -72,7 +72,7 @@ enum NegotiationTarget {
         }
         guard let context = accepted else { return require(answer.isEmpty, "an answer is ignored: \(answer)") }
         let agreed = context.parameters
-// Told 8, which zlib cannot do, a client sends its messages as they are.
+        // Told 8, which zlib cannot do, a client sends its messages as they are.
         require(8...15 ~= agreed.clientWindowBits && 8...15 ~= agreed.serverWindowBits, "\(agreed)")
         require(agreed.serverWindowBits <= settings.windowBits, "a larger window than offered: \(agreed)")
         require(settings.keepsPeerWindow || !agreed.serverKeepsWindow, "a window that is not to be kept: \(agreed)")
