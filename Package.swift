@@ -74,8 +74,8 @@ let package = Package(
         gateway(
             "Upstream",
             on: [
-                "GatewayBytes", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS", "GatewayTelemetry",
-                "GatewayTransport",
+                "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS",
+                "GatewayTelemetry", "GatewayTransport", "GatewayWebSocket",
             ]),
 
         // 5  the only gateway module a plugin must import

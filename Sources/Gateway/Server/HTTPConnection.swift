@@ -112,7 +112,8 @@ import PluginKit
         let response = checkUnreadBody(of: request, before: await respond(to: request))
         if case .webSocket(let upgrade) = response.body {
             // Who left meanwhile gets no socket: nobody would ever close it.
-            guard stream.isOpen, let refusal = open(upgrade, for: request, started: started) else { return false }
+            guard stream.isOpen, let refusal = open(upgrade, with: response.fields, for: request, started: started)
+            else { return false }
             await send(refusal, to: request, started: started)
         } else if !sendAtOnce(response, to: request, started: started) {
             await send(response, to: request, started: started)
