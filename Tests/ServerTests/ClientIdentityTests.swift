@@ -14,7 +14,7 @@ private func describe(_ request: Request) -> String {
     ].joined(separator: " ")
 }
 
-private let trusting = ["TRUSTED_PROXIES": "127.0.0.0/8,10.0.0.0/8"]
+private let trusting: [String: String?] = ["TRUSTED_PROXIES": "127.0.0.0/8,10.0.0.0/8"]
 private let named = "X-Request-ID: id-1"
 
 @Suite("Who a request is from")
@@ -184,7 +184,7 @@ struct ClientIdentityTests {
 
 @Suite("PROXY protocol on connections")
 struct ProxyPreambleTests {
-    private static let speaking = ["CLIENT_IP_HEADER": "proxy-protocol", "TRUSTED_PROXIES": "127.0.0.1"]
+    private static let speaking: [String: String?] = ["CLIENT_IP_HEADER": "proxy-protocol", "TRUSTED_PROXIES": "127.0.0.1"]
 
     private func gateway(_ settings: [String: String?] = [:]) throws -> TestGateway {
         try TestGateway(Self.speaking.merging(settings) { $1 }) { gateway in

@@ -63,7 +63,9 @@ final class ProxyPreamble: Channel, TimerTarget {
         let start = taken.count
         unsafe taken.append(contentsOf: seen)
         do throws(ProxyProtocolError) {
-            let header = try ProxyProtocolHeader.parse(taken.span, limit: Self.limit)
+            // Why a copy: a span of a property may not be borrowed across what else is done here.
+            let bytes = taken
+            let header = try ProxyProtocolHeader.parse(bytes.span, limit: Self.limit)
             guard take(min(header?.length ?? taken.count, taken.count) - start) else { return end(.left) }
             if let header { end(.header(header, descriptor.surrender(on: loop))) }
         } catch {
