@@ -95,7 +95,8 @@ struct AssemblyTests {
     @Test("the first plugin that wants the main WebSocket has it")
     func mainSocket() throws {
         let gateway = try TestGateway(
-            ["PLUGINS": "scripted,echo", "ECHO_REQUIRE_TOKEN": "false", "WEBSOCKET_PATH": "/main"], plugins: Self.compiled
+            ["PLUGINS": "scripted,echo", "ECHO_REQUIRE_TOKEN": "false", "WEBSOCKET_PATH": "/main"],
+            plugins: Self.compiled
         ) { gateway in
             for path in gateway.context.mainSocketPaths {
                 gateway.webSocket(path, access: .anyone) { session in try await session.send("scripted") }

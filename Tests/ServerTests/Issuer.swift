@@ -24,8 +24,10 @@ enum IssuerKeys {
         """
 
     /// The public halves as an issuer publishes them.
-    static let first = published("one", "n_U1NsK4CsejA4i4GBS3lQuuNr__32c1QWvPNjbEDiU", "bkV-Ms06su3D2K4bxhK8h6ZZnnozuR92J7KbIYg0VfI")
-    static let second = published("two", "pmoQ4Vcw5yzd12HHBuB_3AhfFtxcHjGH8KdTGpGRXf0", "TH4LxH_Qoy4-egfWvQ04giNlnwO7akK6WxV4OjAbg9Q")
+    static let first = published(
+        "one", "n_U1NsK4CsejA4i4GBS3lQuuNr__32c1QWvPNjbEDiU", "bkV-Ms06su3D2K4bxhK8h6ZZnnozuR92J7KbIYg0VfI")
+    static let second = published(
+        "two", "pmoQ4Vcw5yzd12HHBuB_3AhfFtxcHjGH8KdTGpGRXf0", "TH4LxH_Qoy4-egfWvQ04giNlnwO7akK6WxV4OjAbg9Q")
 
     private static func published(_ id: String, _ x: String, _ y: String) -> String {
         "{\"kty\":\"EC\",\"crv\":\"P-256\",\"use\":\"sig\",\"alg\":\"ES256\",\"kid\":\"\(id)\",\"x\":\"\(x)\",\"y\":\"\(y)\"}"

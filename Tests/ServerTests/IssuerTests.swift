@@ -1,5 +1,5 @@
-import Glibc
 import GatewayRuntime
+import Glibc
 import PluginKit
 import Testing
 
@@ -23,7 +23,9 @@ struct IssuerTests {
         try gateway.ask(get("/who", "Authorization: Bearer \(token)", "Connection: close"))
     }
 
-    @Test("keys are discovered, a rotated key is fetched once for all who bring it, an unknown one is not asked for twice")
+    @Test(
+        "keys are discovered, a rotated key is fetched once for all who bring it, an unknown one is not asked for twice"
+    )
     func rotation() throws {
         let issuer = try Issuer(keys: [IssuerKeys.first])
         let gateway = try gateway(for: issuer)

@@ -108,7 +108,8 @@ struct OperationsTests {
         let gateway = try TestGateway { gateway in
             gateway.get("/fail/{x}") { request in
                 struct Trouble: Error, CustomStringConvertible { let description: String }
-                throw Trouble(description: (request.query("q") ?? "") + "\n{\"level\":\"ERROR\",\"message\":\"forged\"}")
+                throw Trouble(
+                    description: (request.query("q") ?? "") + "\n{\"level\":\"ERROR\",\"message\":\"forged\"}")
             }
         }
         _ = try gateway.ask(get("/fail/%0a%7b?q=a%0a%7b%22level%22%3a%22FATAL%22%7d\"}"))

@@ -22,14 +22,16 @@ struct RouterTests {
         }
         let parsed = try routes.map { text in
             let parts = text.split(separator: " ")
-            let method: Method? = switch parts[0] {
-            case "GET", "WS": .get
-            case "POST": .post
-            case "DELETE": .delete
-            default: nil
-            }
+            let method: Method? =
+                switch parts[0] {
+                case "GET", "WS": .get
+                case "POST": .post
+                case "DELETE": .delete
+                default: nil
+                }
             return Route(
-                method: method, pattern: try #require(RoutePattern(String(parts[1]))), access: .anyone, entryPoint: .main,
+                method: method, pattern: try #require(RoutePattern(String(parts[1]))), access: .anyone,
+                entryPoint: .main,
                 plugin: "scripted", isWebSocket: parts[0] == "WS", handler: { _ in .text("") })
         }
         let fallback = Route(
@@ -54,7 +56,8 @@ struct RouterTests {
             switch unsafe router.match(subject, path: head.path(in: raw)) {
             case .route(let route):
                 let captures = subject.captures.map { "\($0.name)=\($0.value)" }.joined(separator: " ")
-                return (route.isWebSocket ? "WS " : "") + route.pattern.description + (captures.isEmpty ? "" : " \(captures)")
+                return (route.isWebSocket ? "WS " : "") + route.pattern.description
+                    + (captures.isEmpty ? "" : " \(captures)")
             case .methodNotAllowed(let allowed): return "405 \(allowed)"
             case .upgradeRequired: return "426"
             case .nothing: return "404"

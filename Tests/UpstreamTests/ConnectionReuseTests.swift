@@ -260,7 +260,7 @@ struct PoolLimitTests {
         let (gate, arrived) = (Signal(), Signal())
         let server = try Self.gated(gate, arrived)
         let order = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
-            let order = Locked<[Int]>([])
+            let order = Guarded<[Int]>([])
             let first = rig.loop.launch { _ = try? await rig.text(.get, server.url("/slow")) }
             try await rig.loop.offload("test") { arrived.wait() }
             var tasks = [first]
@@ -268,13 +268,13 @@ struct PoolLimitTests {
                 tasks.append(
                     rig.loop.launch {
                         _ = try? await rig.text(.get, server.url())
-                        order.with { $0.append(number) }
+                        order.withLock { $0.append(number) }
                     })
             }
             await rig.loop.nextTurn()
             gate.raise()
             for task in tasks { await task.value }
-            return order.with { $0 }
+            return order.withLock { $0 }
         }
         #expect(order == Array(0..<20))
         #expect(server.accepted == 1)
@@ -321,13 +321,13 @@ struct PoolLimitTests {
         let (gate, arrived) = (Signal(), Signal())
         let server = try Self.gated(gate, arrived)
         let outcome = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
-            let outcomes = Locked<[String]>([])
+            let outcomes = Guarded<[String]>([])
             let first = rig.loop.launch { _ = try? await rig.text(.get, server.url("/slow")) }
             try await rig.loop.offload("test") { arrived.wait() }
             let waiting = (0..<3).map { _ in
                 rig.loop.launch {
                     let outcome = await rig.failure { _ = try await rig.text(.get, server.url()) }
-                    outcomes.with { $0.append(outcome.name) }
+                    outcomes.withLock { $0.append(outcome.name) }
                 }
             }
             await rig.loop.nextTurn()
@@ -339,7 +339,7 @@ struct PoolLimitTests {
             for task in waiting { await task.value }
             let text3 = try await rig.text(.get, server.url())
             #expect(text3 == "x")
-            return outcomes.with { $0 }
+            return outcomes.withLock { $0 }
         }
         #expect(outcome.contains("cancelled"))
         #expect(outcome.contains("nothing"))
@@ -370,16 +370,16 @@ struct PoolLimitTests {
         let text = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
             let first = rig.loop.launch { _ = try? await rig.text(.post, server.url()) }
             try await rig.loop.offload("test") { arrived.wait() }
-            let second = Locked("")
+            let second = Guarded("")
             let waiting = rig.loop.launch {
                 let text = (try? await rig.text(.post, server.url())) ?? "failed"
-                second.with { $0 = text }
+                second.withLock { $0 = text }
             }
             await rig.loop.nextTurn()
             gate.raise()
             await first.value
             await waiting.value
-            return second.with { $0 }
+            return second.withLock { $0 }
         }
         #expect(text == "second")
     }

@@ -146,18 +146,18 @@ struct DestinationTests {
             gate.wait()
             return [try Self.loopback()]
         }) { rig in
-            let texts = Locked<[String]>([])
+            let texts = Guarded<[String]>([])
             let tasks = (0..<10).map { _ in
                 rig.loop.launch {
                     let text = (try? await rig.text(.get, server.url(host: "one.example"))) ?? "failed"
-                    texts.with { $0.append(text) }
+                    texts.withLock { $0.append(text) }
                 }
             }
             await rig.loop.nextTurn()
             gate.raise()
             for task in tasks { await task.value }
             _ = try await rig.text(.get, server.url(host: "one.example"))
-            return texts.with { $0.filter { $0 == "x" }.count }
+            return texts.withLock { $0.filter { $0 == "x" }.count }
         }
         #expect(count == 10)
         #expect(asked.value == 1)
@@ -173,17 +173,17 @@ struct DestinationTests {
         }) { rig in
             let first = rig.loop.launch { _ = try? await rig.text(.get, server.url(host: "one.example")) }
             await rig.loop.nextTurn()
-            let text = Locked("")
+            let text = Guarded("")
             let second = rig.loop.launch {
                 let answer = (try? await rig.text(.get, server.url(host: "one.example"))) ?? "failed"
-                text.with { $0 = answer }
+                text.withLock { $0 = answer }
             }
             await rig.loop.nextTurn()
             first.cancel()
             await first.value
             gate.raise()
             await second.value
-            return text.with { $0 }
+            return text.withLock { $0 }
         }
         #expect(outcome == "x")
     }

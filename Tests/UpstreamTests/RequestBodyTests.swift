@@ -24,8 +24,8 @@ struct RequestBodyTests {
             _ = peer.waitForEnd()
         }
         let text = try Rig.with { rig in
-            let pieces = Locked<[[UInt8]]>([Array("abc".utf8), [], Array("def".utf8)])
-            let next: () async throws -> [UInt8]? = { pieces.with { $0.isEmpty ? nil : $0.removeFirst() } }
+            let pieces = Guarded<[[UInt8]]>([Array("abc".utf8), [], Array("def".utf8)])
+            let next: () async throws -> [UInt8]? = { pieces.withLock { $0.isEmpty ? nil : $0.removeFirst() } }
             let body: UpstreamRequest.Body =
                 switch kind {
                 case "none": .none
@@ -89,16 +89,16 @@ struct RequestBodyTests {
                 await rig.loop.nextTurn()
                 return block
             }
-            let text = Locked("")
+            let text = Guarded("")
             let task = rig.loop.launch {
                 let answer = (try? await rig.text(.post, server.url(), body: body)) ?? "failed"
-                text.with { $0 = answer }
+                text.withLock { $0 = answer }
             }
             try await rig.loop.sleep(.milliseconds(100))
             let ahead = made.value
             begin.raise()
             await task.value
-            return (ahead, made.value, text.with { $0 })
+            return (ahead, made.value, text.withLock { $0 })
         }
         #expect(outcome.0 < 64)
         #expect(outcome.1 == 64)
@@ -173,9 +173,9 @@ struct RequestBodyTests {
             ended.set(.success((try? peer.readHead()) != nil && peer.waitForEnd()))
         }
         let outcome = try Rig.with { rig in
-            let pieces = Locked<[[UInt8]]>([[1, 2, 3], [4, 5, 6]])
+            let pieces = Guarded<[[UInt8]]>([[1, 2, 3], [4, 5, 6]])
             let body = UpstreamRequest.Body.stream(length: declared) {
-                pieces.with { $0.isEmpty ? nil : $0.removeFirst() }
+                pieces.withLock { $0.isEmpty ? nil : $0.removeFirst() }
             }
             let outcome = await rig.failure { _ = try await rig.send(.post, server.url(), body: body) }
             return (outcome, try await rig.outcome(ended))

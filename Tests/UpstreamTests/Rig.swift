@@ -133,27 +133,3 @@ struct Rig: Sendable {
         try await loop.offload("test") { try outcome.value() }
     }
 }
-
-/// Something under a lock.
-@safe final class Locked<Value>: Sendable {
-    // Safe: touched under the lock only.
-    private nonisolated(unsafe) var value: Value
-    private nonisolated(unsafe) let mutex: UnsafeMutablePointer<pthread_mutex_t>
-
-    init(_ value: sending Value) {
-        unsafe self.value = value
-        unsafe mutex = .allocate(capacity: 1)
-        unsafe pthread_mutex_init(mutex, nil)
-    }
-
-    deinit {
-        unsafe pthread_mutex_destroy(mutex)
-        unsafe mutex.deallocate()
-    }
-
-    func with<R>(_ body: (inout Value) -> R) -> R {
-        unsafe pthread_mutex_lock(mutex)
-        defer { unsafe pthread_mutex_unlock(mutex) }
-        return unsafe body(&value)
-    }
-}

@@ -44,13 +44,13 @@ final class ScriptedServer: Sendable {
 
 /// A number that threads count up.
 final class Counted: Sendable {
-    private let number = Locked(0)
-    var value: Int { number.with { $0 } }
+    private let number = Guarded(0)
+    var value: Int { number.withLock { $0 } }
 
     /// The number before it was counted up.
     @discardableResult
     func next() -> Int {
-        number.with {
+        number.withLock {
             $0 += 1
             return $0 - 1
         }

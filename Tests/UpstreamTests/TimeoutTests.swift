@@ -73,10 +73,10 @@ struct TimeoutTests {
             _ = peer.waitForEnd()
         }
         let text = try Rig.with(["UPSTREAM_FIRST_BYTE_TIMEOUT": "500ms"]) { rig in
-            let left = Locked(3)
+            let left = Guarded(3)
             let body = UpstreamRequest.Body.stream(length: nil) {
-                guard left.with({ $0 > 0 }) else { return nil }
-                left.with { $0 -= 1 }
+                guard left.withLock({ $0 > 0 }) else { return nil }
+                left.withLock { $0 -= 1 }
                 try await rig.loop.sleep(.milliseconds(600))
                 return [1]
             }

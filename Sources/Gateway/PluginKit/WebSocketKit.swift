@@ -125,8 +125,8 @@ extension HandshakeRequest {
         self.init()
         method = request.method.wireName.description
         minorVersion = Int(request.head.minorVersion)
-        host = request.authority
-        isSecure = request.isSecure
+        host = request.externalHost
+        isSecure = request.isSecureForClient
         upgrade = request.values(of: .upgrade)
         connection = request.values(of: .connection)
         key = request.values(of: .secWebSocketKey)

@@ -16,8 +16,11 @@ import PluginKit
     let router: Router
     /// Whose request is being answered.
     private(set) var route: ResolvedRoute
-    /// The peer as the access log writes it.
-    let remote: [UInt8]
+    /// Who is at the other end, as long as no field says more.
+    let origin: ConnectionClient
+    /// The client of the current request as the access log writes it.
+    private(set) var remote: [UInt8] = []
+    private(set) var remoteAddress: IPAddress
 
     private var parser: RequestParser
     private var head = RequestHead()
@@ -53,16 +56,26 @@ import PluginKit
         case over
     }
 
-    init(stream: ByteStream, server: LoopServer, router: Router) {
+    /// - Parameter header: What a proxy said ahead of the stream.
+    init(stream: ByteStream, server: LoopServer, router: Router, header: ProxyProtocolHeader? = nil) {
         self.stream = stream
         self.server = server
         self.router = router
         route = router.fallback
-        remote = Array(stream.peer.host.utf8)
+        origin = ConnectionClient(
+            peer: stream.peer, isSecure: stream.isSecure, header: header, rule: server.clients)
+        remoteAddress = origin.client.address
+        remoteAddress.append(to: &remote)
         parser = RequestParser(limits: server.settings.headLimits)
     }
 
     var settings: CoreSettings { server.settings }
+
+    func writeRemote(_ address: IPAddress) {
+        remote.removeAll(keepingCapacity: true)
+        address.append(to: &remote)
+        remoteAddress = address
+    }
 
     // MARK: The task
 
@@ -211,7 +224,7 @@ import PluginKit
     private func parseHead() throws(RequestError) -> Bool {
         if leftover.isEmpty {
             guard unsafe !window.isEmpty, try unsafe parser.parse(window, into: &head) else { return false }
-            unsafe beginRequest().borrow(head, UnsafeRawBufferPointer(rebasing: window[..<head.length]))
+            unsafe begin(UnsafeRawBufferPointer(rebasing: window[..<head.length]))
             unsafe window = UnsafeRawBufferPointer(rebasing: window[head.length...])
         } else {
             // Bytes of our own: the array may move, so the request takes a copy at once.
@@ -228,15 +241,22 @@ import PluginKit
             do throws(RequestError) {
                 let fresh = unsafe UnsafeRawBufferPointer(rebasing: raw[leftoverUsed...])
                 guard try unsafe parser.parse(fresh, into: &head) else { return .success(false) }
-                let request = beginRequest()
-                unsafe request.borrow(head, UnsafeRawBufferPointer(rebasing: fresh[..<head.length]))
-                request.detach()
+                unsafe begin(UnsafeRawBufferPointer(rebasing: fresh[..<head.length])).detach()
                 return .success(true)
             } catch {
                 return .failure(error)
             }
         }
         return try result.get()
+    }
+
+    /// Points the request at the head just parsed, which `bytes` hold.
+    @discardableResult
+    private func begin(_ bytes: UnsafeRawBufferPointer) -> Request {
+        let request = nextRequest()
+        unsafe identify(request, &head, bytes)
+        unsafe request.borrow(head, bytes)
+        return request
     }
 
     /// The next `count` bytes of ``leftover`` have been dealt with.
@@ -250,7 +270,7 @@ import PluginKit
         leftoverUsed = 0
     }
 
-    private func beginRequest() -> Request {
+    private func nextRequest() -> Request {
         if let request { return request }
         let fresh = Request(
             loop: stream.loop, peer: stream.peer, isSecure: stream.isSecure, body: RequestBody(source: self),
@@ -278,8 +298,13 @@ import PluginKit
             leftover.removeFirst(leftoverUsed)
             leftoverUsed = 0
         }
-        stream.resumeInput()
-        await suspend { inputWaiter = $0 }
+        // Only once it is noted who waits: a handler that has lost its isolation is suspended on the way already, and
+        // what comes then would wake nobody.
+        await suspend { waiter in
+            guard !isClosed, !timedOut else { return waiter.resume() }
+            inputWaiter = waiter
+            stream.resumeInput()
+        }
     }
 
     /// Suspends while more than `limit` bytes wait to be sent.
@@ -288,7 +313,9 @@ import PluginKit
         while !isClosed, stream.unsent > limit {
             stream.deadline = stream.loop.now + settings.writeTimeout
             reply.sentAtDeadline = stream.sent
-            await suspend { outputWaiter = $0 }
+            await suspend { waiter in
+                if isClosed || stream.unsent <= limit { waiter.resume() } else { outputWaiter = waiter }
+            }
         }
         stream.deadline = .distantFuture
     }
