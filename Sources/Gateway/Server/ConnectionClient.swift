@@ -55,14 +55,14 @@ extension HTTPConnection {
 
     @inline(never)
     private func readIdentity(_ request: Request, _ head: inout RequestHead, _ bytes: UnsafeRawBufferPointer) {
-        let fields = head.fields
+        // Why no copy of the fields is kept: removing some from a table that is shared would copy all of it.
         if request.client.isOnThisMachine {
             let believed: HeaderName? = origin.isProxy ? server.clients.source.field : nil
-            request.client.isOnThisMachine = unsafe fields.addressesAreLoopback(in: bytes, except: believed)
+            request.client.isOnThisMachine = unsafe head.fields.addressesAreLoopback(in: bytes, except: believed)
         }
         if origin.isProxy {
-            unsafe believe(fields, bytes, request)
-        } else if fields.tellsAddress {
+            unsafe believe(head.fields, bytes, request)
+        } else if head.fields.tellsAddress {
             suspect(request)
         }
         unsafe head.removeIdentity(in: bytes)
@@ -77,7 +77,10 @@ extension HTTPConnection {
                 request.client.isShared = false
                 if address.kind != .loopback { request.client.isOnThisMachine = false }
             } else if fields.tellsAddress {
-                server.noteUnreadable(request, reason: "it does not have the field of CLIENT_IP_HEADER")
+                if unsafe Self.holds(server.clients.source.field, fields, bytes) {
+                    request.client.isOnThisMachine = false
+                }
+                server.noteUnreadable(request, reason: "the field is missing or names nobody")
             }
             if let isSecure = claim.isSecure { request.client.isSecure = isSecure }
             request.client.host = claim.host
@@ -85,6 +88,11 @@ extension HTTPConnection {
             request.client.isOnThisMachine = false
             server.noteUnreadable(request, reason: error.message)
         }
+    }
+
+    private static func holds(_ name: HeaderName?, _ fields: FieldTable, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let name else { return false }
+        return unsafe fields.contains(name, in: bytes)
     }
 
     private static func requestID(_ fields: FieldTable, _ bytes: UnsafeRawBufferPointer) -> RequestID? {
