@@ -11,6 +11,7 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "Peers")]
 
 from harness.gateway import Gateway  # noqa: E402
 from harness.processes import Process  # noqa: E402
+from wire.upstream import Upstream  # noqa: E402
 
 #: What the gateways of the suites are told. Named by the property that a case needs.
 GATEWAYS = {
@@ -94,7 +95,7 @@ def gateways(tmp_path_factory):
 
 
 def _of(name):
-    @pytest.fixture(name=name)
+    @pytest.fixture(name=name, scope="session")
     def gateway(gateways):
         return gateways(name)
 
@@ -103,3 +104,22 @@ def _of(name):
 
 plain, large, small, guarded = _of("plain"), _of("large"), _of("small"), _of("guarded")
 takeover, nine, alone, uncompressed = _of("takeover"), _of("nine"), _of("alone"), _of("uncompressed")
+
+
+@pytest.fixture(scope="session")
+def upstream():
+    """The server behind ``proxy``."""
+    server = Upstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def proxy(upstream, tmp_path_factory):
+    """A gateway that forwards `/up`."""
+    routes = f"/up=http://127.0.0.1:{upstream.port}"
+    process = Gateway(tmp_path_factory.mktemp("proxy"), _common | {"PLUGINS": "echo,proxy", "PROXY_ROUTES": routes})
+    try:
+        yield process.wait_until_ready()
+    finally:
+        process.stop()

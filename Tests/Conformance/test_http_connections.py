@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from wire.http import CANARY, Closed, HTTPConnection, accepted, chunked, exchange, get, post, refused
+from wire.http import CANARY, Closed, HTTPConnection, chunked, exchange, get, post, refused
 
 
 def persists(gateway, data, method="GET", version="1.1"):
@@ -27,13 +27,30 @@ class TestPersistence:
     def test_9112_9_3_http_1_1_persists(self, plain):
         assert persists(plain, get())
 
-    @pytest.mark.parametrize("value", ["keep-alive", "Keep-Alive", "foo", "foo, bar", "", ",", "keep-alive, foo", "Upgrade", "TE"])
+    @pytest.mark.parametrize(
+        "value", ["keep-alive", "Keep-Alive", "foo", "foo, bar", "", ",", "keep-alive, foo", "Upgrade", "TE"]
+    )
     def test_9112_9_3_whatever_else_connection_says(self, plain, value):
         assert persists(plain, get(fields=f"Connection: {value}\r\n"))
 
-    @pytest.mark.parametrize("fields", ["Connection: close", "Connection: Close", "Connection: CLOSE", "Connection: foo, close", "Connection: close, foo", "Connection:close",
-                                        "Connection: keep-alive, close", "Connection: close, keep-alive", "Connection: ,close,", "Connection:\tclose\t",
-                                        "Connection: foo\r\nConnection: close", "Connection: close\r\nConnection: keep-alive", "connection: close"])
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            "Connection: close",
+            "Connection: Close",
+            "Connection: CLOSE",
+            "Connection: foo, close",
+            "Connection: close, foo",
+            "Connection:close",
+            "Connection: keep-alive, close",
+            "Connection: close, keep-alive",
+            "Connection: ,close,",
+            "Connection:\tclose\t",
+            "Connection: foo\r\nConnection: close",
+            "Connection: close\r\nConnection: keep-alive",
+            "connection: close",
+        ],
+    )
     def test_9112_9_6_close_is_honoured_and_echoed(self, plain, fields):
         assert not persists(plain, get(fields=fields + "\r\n"))
 
@@ -55,12 +72,22 @@ class TestPersistence:
     def test_9112_9_3_http_1_0_with_both_does_not(self, plain):
         assert not persists(plain, get(version="1.0", fields="Connection: keep-alive, close\r\n"), version="1.0")
 
-    @pytest.mark.parametrize("data, method", [(get("/nowhere"), "GET"), (post(b"x", target="/nowhere"), "POST"), (get("/ws"), "GET"),
-                                              (b"DELETE /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "DELETE"), (b"HEAD /nowhere HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "HEAD")])
+    @pytest.mark.parametrize(
+        "data, method",
+        [
+            (get("/nowhere"), "GET"),
+            (post(b"x", target="/nowhere"), "POST"),
+            (get("/ws"), "GET"),
+            (b"DELETE /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "DELETE"),
+            (b"HEAD /nowhere HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "HEAD"),
+        ],
+    )
     def test_9112_9_3_an_error_of_the_application_does_not_end_it(self, plain, data, method):
         assert persists(plain, data, method)
 
-    @pytest.mark.parametrize("data", [post(b"hello"), post(b""), chunked(b"5\r\nhello\r\n0\r\n\r\n"), chunked(b"0\r\n\r\n")])
+    @pytest.mark.parametrize(
+        "data", [post(b"hello"), post(b""), chunked(b"5\r\nhello\r\n0\r\n\r\n"), chunked(b"0\r\n\r\n")]
+    )
     def test_9112_9_3_bodies_do_not_end_it(self, plain, data):
         assert persists(plain, data, "POST")
 
@@ -80,9 +107,17 @@ class TestPipelining:
         assert [r.body for r in responses] == [b"%d" % n for n in range(count)]
 
     def test_9112_9_3_2_of_every_kind(self, plain):
-        kinds = [(get(), "GET", 200), (get("/nowhere"), "GET", 404), (post(b"x" * 5000), "POST", 200), (b"HEAD /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "HEAD", 200),
-                 (chunked(b"3\r\nabc\r\n0\r\n\r\n"), "POST", 200), (b"DELETE /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "DELETE", 405),
-                 (post(b"y" * 3000, target="/nowhere"), "POST", 404), (get("/ws"), "GET", 426), (get("/readyz"), "GET", 200)]
+        kinds = [
+            (get(), "GET", 200),
+            (get("/nowhere"), "GET", 404),
+            (post(b"x" * 5000), "POST", 200),
+            (b"HEAD /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "HEAD", 200),
+            (chunked(b"3\r\nabc\r\n0\r\n\r\n"), "POST", 200),
+            (b"DELETE /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "DELETE", 405),
+            (post(b"y" * 3000, target="/nowhere"), "POST", 404),
+            (get("/ws"), "GET", 426),
+            (get("/readyz"), "GET", 200),
+        ]
         with HTTPConnection(plain) as connection:
             connection.send(b"".join(data for data, _, _ in kinds) * 5)
             for _, method, status in kinds * 5:
@@ -116,8 +151,16 @@ class TestPipelining:
 class TestHalfClose:
     """RFC 9112 §9.6: what came whole before the client's FIN is answered."""
 
-    @pytest.mark.parametrize("data, method", [(get(), "GET"), (post(b"hello"), "POST"), (chunked(b"5\r\nhello\r\n0\r\n\r\n"), "POST"),
-                                              (b"HEAD /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "HEAD"), (get(version="1.0"), "GET")])
+    @pytest.mark.parametrize(
+        "data, method",
+        [
+            (get(), "GET"),
+            (post(b"hello"), "POST"),
+            (chunked(b"5\r\nhello\r\n0\r\n\r\n"), "POST"),
+            (b"HEAD /echo HTTP/1.1\r\nHost: gateway.test\r\n\r\n", "HEAD"),
+            (get(version="1.0"), "GET"),
+        ],
+    )
     def test_9112_9_6_a_request_before_the_end_is_answered(self, plain, data, method):
         responses = exchange(plain, data, method, "1.0" if b"HTTP/1.0" in data else "1.1")
         assert [r.status for r in responses] == [200]
@@ -174,9 +217,16 @@ class TestPieces:
                 time.sleep(0.0002)
             assert connection.final("POST", "1.0" if name == "HTTP/1.0" else "1.1").body == body
 
-    @pytest.mark.parametrize("data", [b"GET /echo HTTP/1.1\nHost: a\n\n", b"GET /echo HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n", b"GET /echo HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n",
-                                      b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                                      b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\ng\r\n"])
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"GET /echo HTTP/1.1\nHost: a\n\n",
+            b"GET /echo HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
+            b"GET /echo HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n",
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\ng\r\n",
+        ],
+    )
     def test_9112_2_2_refused_all_the_same_byte_by_byte(self, plain, data):
         with HTTPConnection(plain) as connection:
             for octet in data:

@@ -5,6 +5,8 @@ import time
 import pytest
 from wire.http import CANARY, HTTPConnection, accepted, chunked, exchange, get, post, refused
 
+#: All that opens a WebSocket but the Connection option.
+WEBSOCKET = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]
 
 
@@ -38,15 +40,25 @@ class TestMethods:
         responses = exchange(plain, b"HEAD /echo HTTP/1.0\r\n\r\n", "HEAD", "1.0")
         assert [r.status for r in responses] == [200]
 
-    @pytest.mark.parametrize("data", [b"HEAD /echo HTTP/1.1\r\n\r\n", b"HEAD /echo HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n", b"HEAD /ec ho HTTP/1.1\r\nHost: a\r\n\r\n",
-                                      b"HEAD /echo HTTP/3.0\r\nHost: a\r\n\r\n", b"HEAD /echo HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"])
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"HEAD /echo HTTP/1.1\r\n\r\n",
+            b"HEAD /echo HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
+            b"HEAD /ec ho HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"HEAD /echo HTTP/3.0\r\nHost: a\r\n\r\n",
+            b"HEAD /echo HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        ],
+    )
     def test_9110_9_3_2_no_content_even_when_refused(self, plain, data):
         responses = exchange(plain, data, "HEAD")
         assert len(responses) == 1 and responses[0].status in (400, 505)
 
     @pytest.mark.parametrize("method", ["PUT", "DELETE", "TRACE", "PATCH", "OPTIONS"])
     def test_9110_15_5_6_a_known_method_that_is_not_served_is_405_with_allow(self, plain, method):
-        response = exchange(plain, request(method, fields="Content-Length: 0\r\n" if method != "TRACE" else ""), method)[0]
+        response = exchange(
+            plain, request(method, fields="Content-Length: 0\r\n" if method != "TRACE" else ""), method
+        )[0]
         if method == "OPTIONS" and response.status in (200, 204):
             return
         assert response.status == 405
@@ -68,7 +80,9 @@ class TestMethods:
         assert exchange(plain, request("get"))[0].status in (400, 405, 501)
 
     def test_9110_9_3_8_trace_reflects_nothing(self, plain):
-        response = exchange(plain, request("TRACE", fields="Authorization: Bearer secret-word\r\nCookie: a=secret-word\r\n"), "TRACE")[0]
+        response = exchange(
+            plain, request("TRACE", fields="Authorization: Bearer secret-word\r\nCookie: a=secret-word\r\n"), "TRACE"
+        )[0]
         assert response.status in (405, 501) and b"secret-word" not in response.body
 
     @pytest.mark.parametrize("method", METHODS)
@@ -147,21 +161,37 @@ class TestExpect:
 class TestUpgrade:
     """RFC 9110 §7.8."""
 
-    @pytest.mark.parametrize("protocol", ["foo", "h2c", "HTTP/2.0", "HTTP/3.0, h2c", "TLS/1.0", "websocket/13", "web-socket", "websockets", "foo/1, bar/2"])
+    @pytest.mark.parametrize(
+        "protocol",
+        [
+            "foo",
+            "h2c",
+            "HTTP/2.0",
+            "HTTP/3.0, h2c",
+            "TLS/1.0",
+            "websocket/13",
+            "web-socket",
+            "websockets",
+            "foo/1, bar/2",
+        ],
+    )
     def test_9110_7_8_an_unknown_protocol_is_ignored(self, plain, protocol):
-        response = accepted(plain, get(fields=f"Connection: Upgrade\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"))
+        response = accepted(
+            plain,
+            get(fields=f"Connection: Upgrade\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"),
+        )
         assert response.body == b"ok"
 
     def test_9110_7_8_upgrade_without_the_connection_option_is_ignored(self, plain):
-        assert accepted(plain, get(fields="Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")).body == b"ok"
+        assert accepted(plain, get(fields=WEBSOCKET)).body == b"ok"
 
     def test_9110_7_8_upgrade_in_http_1_0_is_ignored(self, plain):
-        fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        fields = "Connection: Upgrade\r\n" + WEBSOCKET
         assert accepted(plain, get(version="1.0", fields=fields), request_version="1.0").body == b"ok"
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
     def test_9110_7_8_a_websocket_is_opened_with_get_only(self, plain, method):
-        fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: 0\r\n"
+        fields = "Connection: Upgrade\r\nContent-Length: 0\r\n" + WEBSOCKET
         assert exchange(plain, request(method, fields=fields), method)[0].status != 101
 
     @pytest.mark.parametrize("target", ["/ws", "/"])
@@ -188,17 +218,39 @@ class TestResponses:
     @pytest.mark.parametrize("data", [get("/nowhere"), b"BAD\r\n\r\n", get(host=None), request("DELETE"), get("/ws")])
     def test_9110_15_5_an_error_explains_itself(self, plain, data):
         response = exchange(plain, data)[0]
-        assert response.get("content-type") == "application/json" and b'"code"' in response.body and b'"message"' in response.body
+        assert (
+            response.get("content-type") == "application/json"
+            and b'"code"' in response.body
+            and b'"message"' in response.body
+        )
 
     @pytest.mark.parametrize("fields", ["", "Authorization: Bearer nonsense\r\n", "Authorization: Basic YTpi\r\n"])
     def test_9110_11_6_1_a_401_says_how_to_authenticate(self, guarded, fields):
-        data = get("/ws", fields="Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + fields)
+        data = get("/ws", fields="Connection: Upgrade\r\n" + WEBSOCKET + fields)
         response = exchange(guarded, data)[0]
         assert response.status == 401 and response.get("www-authenticate", "").lower().startswith("bearer")
 
-    @pytest.mark.parametrize("fields", ["Range: bytes=0-0\r\n", "Range: bytes=5-1\r\n", "Range: lines=1-2\r\n", "Range: bytes=0-0,1-1\r\n", "If-Range: \"a\"\r\n", "Accept: image/png\r\n",
-                                        "Accept-Encoding: identity;q=0\r\n", "If-None-Match: \"a\"\r\n", "If-Modified-Since: nonsense\r\n", "TE: gzip, trailers;q=0.5\r\n", "Max-Forwards: 0\r\n",
-                                        "Trailer: X\r\n", "Via: 1.0 a, 1.1 b\r\n", "Content-Type: text/plain\r\n", "Priority: u=1\r\n", "Forwarded: for=\"[::1]\"\r\n"])
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            "Range: bytes=0-0\r\n",
+            "Range: bytes=5-1\r\n",
+            "Range: lines=1-2\r\n",
+            "Range: bytes=0-0,1-1\r\n",
+            "If-Range: \"a\"\r\n",
+            "Accept: image/png\r\n",
+            "Accept-Encoding: identity;q=0\r\n",
+            "If-None-Match: \"a\"\r\n",
+            "If-Modified-Since: nonsense\r\n",
+            "TE: gzip, trailers;q=0.5\r\n",
+            "Max-Forwards: 0\r\n",
+            "Trailer: X\r\n",
+            "Via: 1.0 a, 1.1 b\r\n",
+            "Content-Type: text/plain\r\n",
+            "Priority: u=1\r\n",
+            "Forwarded: for=\"[::1]\"\r\n",
+        ],
+    )
     def test_9110_fields_that_may_be_ignored_do_no_harm(self, plain, fields):
         response = accepted(plain, get(fields=fields))
         assert response.body == b"ok"
@@ -208,4 +260,7 @@ class TestResponses:
 
     @pytest.mark.parametrize("coding", ["gzip", "br", "x-unknown"])
     def test_9110_8_4_content_coding_is_end_to_end(self, plain, coding):
-        assert accepted(plain, post(b"\x1f\x8b", f"Content-Length: 2\r\nContent-Encoding: {coding}\r\n"), "POST").body == b"\x1f\x8b"
+        assert (
+            accepted(plain, post(b"\x1f\x8b", f"Content-Length: 2\r\nContent-Encoding: {coding}\r\n"), "POST").body
+            == b"\x1f\x8b"
+        )

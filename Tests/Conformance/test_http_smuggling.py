@@ -145,7 +145,8 @@ class TestConflict:
     @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
     @pytest.mark.parametrize("version", ["1.1", "1.0"])
     def test_9112_6_3_length_and_coding_whatever_the_method(self, plain, method, version):
-        head = f"{method} /echo HTTP/{version}\r\nHost: gateway.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        fields = "Host: gateway.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n"
+        head = f"{method} /echo HTTP/{version}\r\n{fields}\r\n".encode()
         refused(plain, head + EMPTY + HIDDEN, 400)
 
     @pytest.mark.parametrize("length", [0, 4, 5, 6, 44, 49])
@@ -160,7 +161,11 @@ class TestConflict:
 class TestSplitting:
     def test_9112_11_1_nothing_of_a_request_comes_back_as_a_line(self, plain):
         """A response is never built from bytes of the request that could end a line."""
-        for target in ("/echo%0d%0aX-Injected:%20yes", "/%0d%0a%0d%0aHTTP/1.1%20200%20OK", "/echo?a=%0d%0aX-Injected:yes"):
+        for target in (
+            "/echo%0d%0aX-Injected:%20yes",
+            "/%0d%0a%0d%0aHTTP/1.1%20200%20OK",
+            "/echo?a=%0d%0aX-Injected:yes",
+        ):
             for response in exchange(plain, get(target)):
                 assert not response.all("x-injected")
 

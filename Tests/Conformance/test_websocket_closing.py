@@ -7,7 +7,28 @@ import pytest
 from wire.websocket import BINARY, CLOSE, CLOSE_CODES, CONTINUATION, PING, TEXT, close_payload, frame, opened
 
 VALID = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3001, 3999, 4000, 4401, 4999]
-INVALID = [0, 1, 2, 125, 999, 1004, 1005, 1006, 1015, 1016, 1017, 1100, 1999, 2000, 2999, 5000, 5001, 9999, 32_768, 65_535]
+INVALID = [
+    0,
+    1,
+    2,
+    125,
+    999,
+    1004,
+    1005,
+    1006,
+    1015,
+    1016,
+    1017,
+    1100,
+    1999,
+    2000,
+    2999,
+    5000,
+    5001,
+    9999,
+    32_768,
+    65_535,
+]
 
 
 class TestCodes:
@@ -64,7 +85,9 @@ class TestReasons:
             socket.send_frame(CLOSE, close_payload(1000, b"*" * size))
             socket.expect_close(1002)
 
-    @pytest.mark.parametrize("reason", [b"\xff", b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80", b"\xc3", b"ok\xc0\xaf"])
+    @pytest.mark.parametrize(
+        "reason", [b"\xff", b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80", b"\xc3", b"ok\xc0\xaf"]
+    )
     def test_6455_8_1_a_reason_that_is_not_utf_8_is_1007(self, plain, reason):
         """Case 7.5.1; the public suite takes 1002 as well."""
         with opened(plain) as socket:
@@ -77,15 +100,28 @@ class TestAfterwards:
 
     @pytest.mark.parametrize(
         "data",
-        [frame(TEXT, b"hello"), frame(BINARY, b"hello"), frame(PING, b"hello"), frame(CLOSE, close_payload(1001)), frame(TEXT, b"\xff"), frame(TEXT, b"x", rsv=7),
-         frame(3, b"x"), frame(CONTINUATION, b"x"), frame(TEXT, b"x", key=None), b"\xff" * 100, frame(TEXT, b"a" * 100_000)],
+        [
+            frame(TEXT, b"hello"),
+            frame(BINARY, b"hello"),
+            frame(PING, b"hello"),
+            frame(CLOSE, close_payload(1001)),
+            frame(TEXT, b"\xff"),
+            frame(TEXT, b"x", rsv=7),
+            frame(3, b"x"),
+            frame(CONTINUATION, b"x"),
+            frame(TEXT, b"x", key=None),
+            b"\xff" * 100,
+            frame(TEXT, b"a" * 100_000),
+        ],
     )
     def test_6455_5_5_1_what_follows_a_close_is_ignored(self, plain, data):
         with opened(plain) as socket:
             socket.send(frame(CLOSE, close_payload(1000)) + data)
             socket.expect_close(1000)
 
-    @pytest.mark.parametrize("data", [frame(TEXT, b"hello"), frame(PING, b"hello"), frame(CLOSE, close_payload(1000)), b"\0" * 1000])
+    @pytest.mark.parametrize(
+        "data", [frame(TEXT, b"hello"), frame(PING, b"hello"), frame(CLOSE, close_payload(1000)), b"\0" * 1000]
+    )
     def test_6455_7_1_7_what_follows_a_violation_is_ignored(self, plain, data):
         with opened(plain) as socket:
             socket.send(frame(3, b"x") + data)
@@ -121,7 +157,9 @@ class TestWhileSending:
     def test_6455_7_1_4_what_is_on_its_way_arrives_whole_before_the_close(self, large, size):
         body = bytes(size)
         with opened(large) as socket:
-            sender = threading.Thread(target=lambda: socket.send(frame(BINARY, body, key=b"\0\0\0\0") + frame(CLOSE, close_payload(1000))))
+            sender = threading.Thread(
+                target=lambda: socket.send(frame(BINARY, body, key=b"\0\0\0\0") + frame(CLOSE, close_payload(1000)))
+            )
             sender.start()
             time.sleep(0.1)
             kind, data = socket.message()
@@ -152,7 +190,17 @@ class TestConnection:
             socket.expect_close(1000)
             assert time.monotonic() - start < 2 and not socket.was_reset
 
-    @pytest.mark.parametrize("bad", [frame(3, b""), frame(TEXT, b"\xff"), frame(TEXT, b"", rsv=1), frame(TEXT, b"", key=None), frame(BINARY, b"", length=1 << 40), frame(CONTINUATION, b"")])
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            frame(3, b""),
+            frame(TEXT, b"\xff"),
+            frame(TEXT, b"", rsv=1),
+            frame(TEXT, b"", key=None),
+            frame(BINARY, b"", length=1 << 40),
+            frame(CONTINUATION, b""),
+        ],
+    )
     def test_6455_7_1_7_nor_after_failing_it(self, plain, bad):
         with opened(plain) as socket:
             start = time.monotonic()

@@ -15,7 +15,18 @@ CHOPS = [pytest.param(None, id="whole"), pytest.param(1, id="chopped")]
 class TestPings:
     """Section 2."""
 
-    @pytest.mark.parametrize("body", [b"", b"hello", bytes([0, 255, 254, 253, 252, 251, 0, 255]), b"\xfe" * 125, b"x" * 124, b"\0" * 125, b"\xc3\x28"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"hello",
+            bytes([0, 255, 254, 253, 252, 251, 0, 255]),
+            b"\xfe" * 125,
+            b"x" * 124,
+            b"\0" * 125,
+            b"\xc3\x28",
+        ],
+    )
     @pytest.mark.parametrize("chop", CHOPS)
     def test_6455_5_5_2_a_ping_is_answered_with_its_payload(self, plain, body, chop):
         with opened(plain) as socket:
@@ -82,7 +93,17 @@ class TestFragments:
             assert socket.message() == (kind, body)
             socket.close_properly()
 
-    @pytest.mark.parametrize("parts", [[b"", b""], [b"", b"", b""], [b"", b"middle", b""], [b"first", b"", b""], [b"", b"", b"last"], [b"a"] + [b""] * 100 + [b"b"]])
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            [b"", b""],
+            [b"", b"", b""],
+            [b"", b"middle", b""],
+            [b"first", b"", b""],
+            [b"", b"", b"last"],
+            [b"a"] + [b""] * 100 + [b"b"],
+        ],
+    )
     @pytest.mark.parametrize("kind", [TEXT, BINARY])
     def test_6455_5_4_fragments_may_be_empty(self, plain, kind, parts):
         """Cases 6.1.1 to 6.1.3."""
@@ -104,7 +125,13 @@ class TestFragments:
     def test_6455_5_4_pings_and_pongs_between_all_fragments(self, plain, chop):
         """Case 5.19 and 5.20: five fragments, pings in between."""
         data = frame(TEXT, b"f1", fin=False) + frame(CONTINUATION, b"f2", fin=False) + frame(PING, b"pong me 1")
-        more = frame(CONTINUATION, b"f3", fin=False) + frame(CONTINUATION, b"f4", fin=False) + frame(PING, b"pong me 2") + frame(PONG, b"unasked") + frame(CONTINUATION, b"f5")
+        more = (
+            frame(CONTINUATION, b"f3", fin=False)
+            + frame(CONTINUATION, b"f4", fin=False)
+            + frame(PING, b"pong me 2")
+            + frame(PONG, b"unasked")
+            + frame(CONTINUATION, b"f5")
+        )
         with opened(plain) as socket:
             sends(chop)(socket, data)
             socket.expect_pong(b"pong me 1")
@@ -126,7 +153,11 @@ class TestFragments:
     def test_6455_5_4_a_continuation_after_a_whole_message_is_1002(self, plain, fin):
         """Case 5.15 to 5.17."""
         with opened(plain) as socket:
-            socket.send(b"".join(fragments(TEXT, b"fragment1fragment2", 9)) + frame(CONTINUATION, b"fragment3", fin=fin) + frame(TEXT, b"fragment4"))
+            socket.send(
+                b"".join(fragments(TEXT, b"fragment1fragment2", 9))
+                + frame(CONTINUATION, b"fragment3", fin=fin)
+                + frame(TEXT, b"fragment4")
+            )
             assert socket.message() == (TEXT, b"fragment1fragment2")
             socket.expect_close(1002)
 
@@ -164,5 +195,7 @@ class TestFragments:
 
     def test_6455_7_1_5_a_close_between_fragments_is_answered(self, plain):
         with opened(plain) as socket:
-            socket.send(frame(TEXT, b"one", fin=False) + frame(CLOSE, close_payload(1000)) + frame(CONTINUATION, b"two"))
+            socket.send(
+                frame(TEXT, b"one", fin=False) + frame(CLOSE, close_payload(1000)) + frame(CONTINUATION, b"two")
+            )
             socket.expect_close(1000)

@@ -1,12 +1,54 @@
-"""Base framing: RFC 6455 §5.1, §5.2, §5.3; the sections 1 (framing), 3 (reserved bits), 4 (opcodes) of the public suite."""
+"""Base framing: RFC 6455 §5.1 to §5.3; sections 1 (framing), 3 (reserved bits), 4 (opcodes) of the public suite."""
 
 import os
 
 import pytest
 from wire.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, frame, opened
 
-SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 124, 125, 126, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 4095, 4096, 4097, 16_384,
-         32_767, 32_768, 65_534, 65_535, 65_536, 65_537, 131_072, 1 << 20]
+SIZES = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    8,
+    9,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    63,
+    64,
+    65,
+    124,
+    125,
+    126,
+    127,
+    128,
+    129,
+    255,
+    256,
+    257,
+    1023,
+    1024,
+    1025,
+    4095,
+    4096,
+    4097,
+    16_384,
+    32_767,
+    32_768,
+    65_534,
+    65_535,
+    65_536,
+    65_537,
+    131_072,
+    1 << 20,
+]
 KINDS = [pytest.param(TEXT, id="text"), pytest.param(BINARY, id="binary")]
 
 
@@ -59,7 +101,19 @@ class TestSizes:
 class TestMasking:
     """RFC 6455 §5.1, §5.3. That the server never masks is checked on every frame it sends."""
 
-    @pytest.mark.parametrize("opcode, body", [(TEXT, b"hello"), (TEXT, b""), (BINARY, b"x" * 126), (BINARY, b"x" * 65_536), (PING, b"x"), (PONG, b""), (CLOSE, close_payload(1000)), (CLOSE, b"")])
+    @pytest.mark.parametrize(
+        "opcode, body",
+        [
+            (TEXT, b"hello"),
+            (TEXT, b""),
+            (BINARY, b"x" * 126),
+            (BINARY, b"x" * 65_536),
+            (PING, b"x"),
+            (PONG, b""),
+            (CLOSE, close_payload(1000)),
+            (CLOSE, b""),
+        ],
+    )
     def test_6455_5_1_an_unmasked_frame_is_1002(self, plain, opcode, body):
         with opened(plain) as socket:
             socket.send_frame(opcode, body, key=None)
@@ -70,7 +124,9 @@ class TestMasking:
             socket.send_frame(TEXT, b"a", fin=False).send_frame(CONTINUATION, b"b", key=None)
             socket.expect_close(1002)
 
-    @pytest.mark.parametrize("key", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x01\x02\x03\x04", b"\x80\0\0\0", b"\0\0\0\x80"])
+    @pytest.mark.parametrize(
+        "key", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x01\x02\x03\x04", b"\x80\0\0\0", b"\0\0\0\x80"]
+    )
     def test_6455_5_3_every_key_unmasks(self, plain, key):
         with opened(plain) as socket:
             for size in (*range(40), 1000, 65_537):

@@ -46,16 +46,42 @@ class TestAccepted:
         with opened(plain, path=path) as socket:
             socket.echo(TEXT, b"hello")
 
-    @pytest.mark.parametrize("value", ["websocket", "WebSocket", "WEBSOCKET", "websocket, foo", "foo, websocket", "h2c,websocket", " websocket", "foo/1, websocket"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "websocket",
+            "WebSocket",
+            "WEBSOCKET",
+            "websocket, foo",
+            "foo, websocket",
+            "h2c,websocket",
+            " websocket",
+            "foo/1, websocket",
+        ],
+    )
     def test_6455_4_2_1_upgrade_lists_websocket_in_any_case(self, plain, value):
         welcome(plain, handshake(upgrade=value))
 
-    @pytest.mark.parametrize("value", ["Upgrade", "upgrade", "UPGRADE", "keep-alive, Upgrade", "Upgrade, keep-alive", "keep-alive,Upgrade", "foo , upgrade , bar"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "Upgrade",
+            "upgrade",
+            "UPGRADE",
+            "keep-alive, Upgrade",
+            "Upgrade, keep-alive",
+            "keep-alive,Upgrade",
+            "foo , upgrade , bar",
+        ],
+    )
     def test_6455_4_2_1_connection_lists_upgrade_in_any_case(self, plain, value):
         welcome(plain, handshake(connection=value))
 
     def test_6455_4_2_1_over_several_lines(self, plain):
-        welcome(plain, handshake(upgrade="foo", connection="keep-alive", fields="Upgrade: websocket\r\nConnection: upgrade\r\n"))
+        welcome(
+            plain,
+            handshake(upgrade="foo", connection="keep-alive", fields="Upgrade: websocket\r\nConnection: upgrade\r\n"),
+        )
 
     def test_6455_4_2_1_an_absolute_request_uri(self, plain):
         welcome(plain, handshake(path="http://gateway.test/ws"))
@@ -95,7 +121,17 @@ class TestAccepted:
             assert connection.final().body == b"canary-answered"
             check_answer(connection.response(), KEY, None)
 
-    @pytest.mark.parametrize("fields", ["Cookie: a=b\r\n", "User-Agent: x\r\n", "Origin: https://page.example\r\n", "Origin: null\r\n", "X-Any: y\r\n" * 50, "Content-Length: 0\r\n"])
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            "Cookie: a=b\r\n",
+            "User-Agent: x\r\n",
+            "Origin: https://page.example\r\n",
+            "Origin: null\r\n",
+            "X-Any: y\r\n" * 50,
+            "Content-Length: 0\r\n",
+        ],
+    )
     def test_6455_4_2_1_other_fields_do_no_harm(self, plain, fields):
         welcome(plain, handshake(fields=fields))
 
@@ -112,7 +148,9 @@ class TestRefused:
     def test_6455_4_2_1_without_upgrade(self, plain):
         turned_away(plain, handshake(without=["upgrade"]), 426, 400)
 
-    @pytest.mark.parametrize("value", ["foo", "websocket/13", "websockets", "web socket", "", "websocket;q=1", "h2c", "\"websocket\""])
+    @pytest.mark.parametrize(
+        "value", ["foo", "websocket/13", "websockets", "web socket", "", "websocket;q=1", "h2c", "\"websocket\""]
+    )
     def test_6455_4_2_1_upgrade_without_websocket(self, plain, value):
         turned_away(plain, handshake(upgrade=value), 426, 400)
 
@@ -128,9 +166,33 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         "key",
-        ["", " ", "x", "AAAA", base64.b64encode(bytes(15)).decode(), base64.b64encode(bytes(17)).decode(), base64.b64encode(bytes(12)).decode(), base64.b64encode(bytes(32)).decode(),
-         KEY[:-1], KEY[:-2], KEY + "=", KEY + "A", KEY.replace("=", ""), "dGhlIHNhbXBsZSBub25jZ===", "=" * 24, "A" * 24, "dGhlIHNhbXBsZSBub25j ZQ==", "dGhlIHNhbXBsZSBub25jZ!==", "dGhlIHNhbXBsZSBub25jZ-==",
-         "dGhlIHNhbXBsZSBub25jZ_==", '"' + KEY + '"', KEY + ", " + KEY, KEY * 2, "the sample nonce", "\xe9" * 24],
+        [
+            "",
+            " ",
+            "x",
+            "AAAA",
+            base64.b64encode(bytes(15)).decode(),
+            base64.b64encode(bytes(17)).decode(),
+            base64.b64encode(bytes(12)).decode(),
+            base64.b64encode(bytes(32)).decode(),
+            KEY[:-1],
+            KEY[:-2],
+            KEY + "=",
+            KEY + "A",
+            KEY.replace("=", ""),
+            "dGhlIHNhbXBsZSBub25jZ===",
+            "=" * 24,
+            "A" * 24,
+            "dGhlIHNhbXBsZSBub25j ZQ==",
+            "dGhlIHNhbXBsZSBub25jZ!==",
+            "dGhlIHNhbXBsZSBub25jZ-==",
+            "dGhlIHNhbXBsZSBub25jZ_==",
+            '"' + KEY + '"',
+            KEY + ", " + KEY,
+            KEY * 2,
+            "the sample nonce",
+            "\xe9" * 24,
+        ],
     )
     def test_6455_4_2_1_the_key_is_sixteen_bytes_in_base64(self, plain, key):
         turned_away(plain, handshake(key), 400)
@@ -142,7 +204,33 @@ class TestRefused:
     def test_6455_4_2_1_without_version(self, plain):
         turned_away(plain, handshake(without=["version"]), 426, 400)
 
-    @pytest.mark.parametrize("version", ["0", "1", "7", "8", "12", "14", "25", "255", "256", "-13", "+13", "013", "13.0", "0x0d", "13, 8", "8, 13", "13,13", "", "x", "1 3", "13x", "\"13\""])
+    @pytest.mark.parametrize(
+        "version",
+        [
+            "0",
+            "1",
+            "7",
+            "8",
+            "12",
+            "14",
+            "25",
+            "255",
+            "256",
+            "-13",
+            "+13",
+            "013",
+            "13.0",
+            "0x0d",
+            "13, 8",
+            "8, 13",
+            "13,13",
+            "",
+            "x",
+            "1 3",
+            "13x",
+            "\"13\"",
+        ],
+    )
     def test_6455_4_4_another_version_is_told_which_one_is_spoken(self, plain, version):
         answer = turned_away(plain, handshake(version=version), 426, 400)
         if version.isdigit():
@@ -163,7 +251,10 @@ class TestRefused:
             connection.send(handshake(fields="Content-Length: 0\r\n").replace(b"GET", method.encode(), 1))
             assert connection.final(method).status in (400, 405, 426, 501)
 
-    @pytest.mark.parametrize("fields, body", [("Content-Length: 5\r\n", b"hello"), ("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n")])
+    @pytest.mark.parametrize(
+        "fields, body",
+        [("Content-Length: 5\r\n", b"hello"), ("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n")],
+    )
     def test_6455_4_2_1_with_a_body(self, plain, fields, body):
         """Frames begin where the request ends, and a body would be in between."""
         with HTTPConnection(plain) as connection:
@@ -204,7 +295,9 @@ class TestSubprotocols:
         assert answer.get("sec-websocket-protocol") is None
 
     def test_6455_11_3_4_on_two_lines(self, plain):
-        answer = welcome(plain, handshake(fields="Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: superchat\r\n"))
+        answer = welcome(
+            plain, handshake(fields="Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: superchat\r\n")
+        )
         assert answer.get("sec-websocket-protocol") is None
 
     @pytest.mark.parametrize("value", ["chat chat", "chat;x", "\"chat\"", "ch/at", "chat, (x)", "chat, chat", "", ","])
@@ -215,18 +308,51 @@ class TestSubprotocols:
 class TestExtensions:
     """RFC 6455 §9.1. What permessage-deflate negotiates is in test_websocket_deflate.py."""
 
-    @pytest.mark.parametrize("value", ["foo", "foo; bar", "foo; bar=baz", 'foo; bar="baz"', "foo, bar", "x-webkit-deflate-frame", "permessage-bzip2", "foo; bar; baz=1, quux",
-                                       "permessage-foo; a=b, bbf-usp-protocol"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "foo",
+            "foo; bar",
+            "foo; bar=baz",
+            'foo; bar="baz"',
+            "foo, bar",
+            "x-webkit-deflate-frame",
+            "permessage-bzip2",
+            "foo; bar; baz=1, quux",
+            "permessage-foo; a=b, bbf-usp-protocol",
+        ],
+    )
     def test_6455_9_1_an_unknown_extension_is_not_agreed_on(self, plain, value):
         with opened(plain, extensions=value) as socket:
             assert socket.answer.get("sec-websocket-extensions") is None
             socket.echo(TEXT, b"hello")
 
-    @pytest.mark.parametrize("value", [";", "; foo", "foo;", "foo; =x", "foo; a=", "foo; a=b c", "foo bar", "foo; a=\"", 'foo; a="b', 'foo; a="b c"', "foo; a=(b)", "fo/o", "foo; a/b", "foo;;bar", "foo; a==b"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            ";",
+            "; foo",
+            "foo;",
+            "foo; =x",
+            "foo; a=",
+            "foo; a=b c",
+            "foo bar",
+            "foo; a=\"",
+            'foo; a="b',
+            'foo; a="b c"',
+            "foo; a=(b)",
+            "fo/o",
+            "foo; a/b",
+            "foo;;bar",
+            "foo; a==b",
+        ],
+    )
     def test_6455_9_1_a_list_against_the_grammar_is_refused(self, plain, value):
         turned_away(plain, handshake(fields=f"Sec-WebSocket-Extensions: {value}\r\n"), 400)
 
-    @pytest.mark.parametrize("lines", [["foo", "permessage-deflate"], ["permessage-deflate", "foo"], ["foo; a=b", "", "permessage-deflate"]])
+    @pytest.mark.parametrize(
+        "lines", [["foo", "permessage-deflate"], ["permessage-deflate", "foo"], ["foo; a=b", "", "permessage-deflate"]]
+    )
     def test_6455_9_1_over_several_lines(self, plain, lines):
         fields = "".join(f"Sec-WebSocket-Extensions: {line}\r\n" for line in lines)
         answer = welcome(plain, handshake(fields=fields), offered=fields)

@@ -76,7 +76,9 @@ class TestLarge:
     def test_9_a_thousand_messages_at_once(self, large):
         """Sent without reading, the answers taken afterwards."""
         with opened(large) as socket:
-            sender = threading.Thread(target=lambda: socket.send(b"".join(frame(BINARY, b"%06d" % n * 100) for n in range(5000))))
+            sender = threading.Thread(
+                target=lambda: socket.send(b"".join(frame(BINARY, b"%06d" % n * 100) for n in range(5000)))
+            )
             sender.start()
             for number in range(5000):
                 assert socket.message() == (BINARY, b"%06d" % number * 100)

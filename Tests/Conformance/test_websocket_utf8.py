@@ -5,34 +5,110 @@ from wire.websocket import CONTINUATION, PING, TEXT, close_payload, fragments, f
 
 #: Every border of the table of RFC 3629 §4, and texts of people.
 VALID = [
-    b"", b"\x00", b"\x7f", b"Hello", b"\xc2\x80", b"\xdf\xbf", b"\xe0\xa0\x80", b"\xe0\xbf\xbf", b"\xe1\x80\x80", b"\xec\xbf\xbf", b"\xed\x80\x80", b"\xed\x9f\xbf", b"\xee\x80\x80",
-    b"\xef\xbf\xbd", b"\xef\xbf\xbe", b"\xef\xbf\xbf", b"\xf0\x90\x80\x80", b"\xf0\xbf\xbf\xbf", b"\xf1\x80\x80\x80", b"\xf3\xbf\xbf\xbf", b"\xf4\x80\x80\x80", b"\xf4\x8f\xbf\xbf", b"\xf4\x8f\xbf\xbe",
-    b"\xef\xb7\x90", b"\xef\xbb\xbf", b"\xf0\x9f\xbf\xbe", b"\xf0\x9f\xbf\xbf", b"\xe2\x80\xa8",
-    "κόσμε".encode(), "Hello-µ@ßöäüàá-UTF-8!!".encode(), "かな漢字".encode(), "𝄞 🏳️‍🌈 👩‍👩‍👧".encode(), "שלום".encode(), "e\u0301".encode() * 50,
+    b"",
+    b"\x00",
+    b"\x7f",
+    b"Hello",
+    b"\xc2\x80",
+    b"\xdf\xbf",
+    b"\xe0\xa0\x80",
+    b"\xe0\xbf\xbf",
+    b"\xe1\x80\x80",
+    b"\xec\xbf\xbf",
+    b"\xed\x80\x80",
+    b"\xed\x9f\xbf",
+    b"\xee\x80\x80",
+    b"\xef\xbf\xbd",
+    b"\xef\xbf\xbe",
+    b"\xef\xbf\xbf",
+    b"\xf0\x90\x80\x80",
+    b"\xf0\xbf\xbf\xbf",
+    b"\xf1\x80\x80\x80",
+    b"\xf3\xbf\xbf\xbf",
+    b"\xf4\x80\x80\x80",
+    b"\xf4\x8f\xbf\xbf",
+    b"\xf4\x8f\xbf\xbe",
+    b"\xef\xb7\x90",
+    b"\xef\xbb\xbf",
+    b"\xf0\x9f\xbf\xbe",
+    b"\xf0\x9f\xbf\xbf",
+    b"\xe2\x80\xa8",
+    "κόσμε".encode(),
+    "Hello-µ@ßöäüàá-UTF-8!!".encode(),
+    "かな漢字".encode(),
+    "𝄞 🏳️‍🌈 👩‍👩‍👧".encode(),
+    "שלום".encode(),
+    "e\u0301".encode() * 50,
 ]
 
 #: The classes of the classic stress test, and each border from its wrong side.
 INVALID = {
     # lone continuation bytes
-    "80": "a continuation byte", "bf": "the last continuation byte", "80bf": "two", "80bf80": "three", "80bf80bf80bf80": "seven",
+    "80": "a continuation byte",
+    "bf": "the last continuation byte",
+    "80bf": "two",
+    "80bf80": "three",
+    "80bf80bf80bf80": "seven",
     # lone starts
-    "c320": "a start of two, alone", "e120": "a start of three, alone", "f120": "a start of four, alone", "c3c3": "a start after a start",
-    "fe": "impossible fe", "ff": "impossible ff", "fefeffff": "impossible, four", "f5": "impossible f5", "f8": "impossible f8", "fc": "impossible fc",
+    "c320": "a start of two, alone",
+    "e120": "a start of three, alone",
+    "f120": "a start of four, alone",
+    "c3c3": "a start after a start",
+    "fe": "impossible fe",
+    "ff": "impossible ff",
+    "fefeffff": "impossible, four",
+    "f5": "impossible f5",
+    "f8": "impossible f8",
+    "fc": "impossible fc",
     # sequences without their end
-    "c3": "two, one missing", "e1": "three, two missing", "e180": "three, one missing", "f1": "four, three missing", "f180": "four, two missing", "f18080": "four, one missing",
-    "dfefbf": "an unfinished run", "cebae1bdb9cf83cebcceb5ed": "a word, then an unfinished one",
-    "e18041": "three broken by a letter", "f1808041": "four broken by a letter", "c341": "two broken by a letter", "f18041": "four broken early",
+    "c3": "two, one missing",
+    "e1": "three, two missing",
+    "e180": "three, one missing",
+    "f1": "four, three missing",
+    "f180": "four, two missing",
+    "f18080": "four, one missing",
+    "dfefbf": "an unfinished run",
+    "cebae1bdb9cf83cebcceb5ed": "a word, then an unfinished one",
+    "e18041": "three broken by a letter",
+    "f1808041": "four broken by a letter",
+    "c341": "two broken by a letter",
+    "f18041": "four broken early",
     # overlong
-    "c080": "overlong NUL of two", "c0af": "overlong slash of two", "c1bf": "overlong of two, the last", "e08080": "overlong NUL of three", "e080af": "overlong slash of three",
-    "e09fbf": "overlong of three, the last", "f0808080": "overlong NUL of four", "f08080af": "overlong slash of four", "f08fbfbf": "overlong of four, the last",
-    "f880808080": "five", "fc8080808080": "six", "f888808080": "five, not overlong", "fc8480808080": "six, not overlong",
+    "c080": "overlong NUL of two",
+    "c0af": "overlong slash of two",
+    "c1bf": "overlong of two, the last",
+    "e08080": "overlong NUL of three",
+    "e080af": "overlong slash of three",
+    "e09fbf": "overlong of three, the last",
+    "f0808080": "overlong NUL of four",
+    "f08080af": "overlong slash of four",
+    "f08fbfbf": "overlong of four, the last",
+    "f880808080": "five",
+    "fc8080808080": "six",
+    "f888808080": "five, not overlong",
+    "fc8480808080": "six, not overlong",
     # surrogates
-    "eda080": "the first high surrogate", "edadbf": "a high surrogate", "edae80": "a high surrogate of private use", "edafbf": "the last high surrogate", "edb080": "the first low surrogate",
-    "edbe80": "a low surrogate", "edbfbf": "the last low surrogate", "eda080edb080": "a pair", "edafbfedbfbf": "the last pair",
+    "eda080": "the first high surrogate",
+    "edadbf": "a high surrogate",
+    "edae80": "a high surrogate of private use",
+    "edafbf": "the last high surrogate",
+    "edb080": "the first low surrogate",
+    "edbe80": "a low surrogate",
+    "edbfbf": "the last low surrogate",
+    "eda080edb080": "a pair",
+    "edafbfedbfbf": "the last pair",
     # beyond U+10FFFF
-    "f4908080": "U+110000", "f490": "U+110000, its start", "f5808080": "U+140000", "f7bfbfbf": "U+1FFFFF", "fbbfbfbfbf": "U+3FFFFFF", "fdbfbfbfbfbf": "U+7FFFFFFF",
+    "f4908080": "U+110000",
+    "f490": "U+110000, its start",
+    "f5808080": "U+140000",
+    "f7bfbfbf": "U+1FFFFF",
+    "fbbfbfbfbf": "U+3FFFFFF",
+    "fdbfbfbfbfbf": "U+7FFFFFFF",
     # in the middle of text
-    "48656c6c6fc0af": "after text", "c0af48656c6c6f": "before text", "cebae1bdb9cf83cebcceb5eda080656469746564": "a surrogate in a text", "cebae1bdb9cf83cebcceb5f4908080656469746564": "U+110000 in a text",
+    "48656c6c6fc0af": "after text",
+    "c0af48656c6c6f": "before text",
+    "cebae1bdb9cf83cebcceb5eda080656469746564": "a surrogate in a text",
+    "cebae1bdb9cf83cebcceb5f4908080656469746564": "U+110000 in a text",
 }
 
 
@@ -78,7 +154,9 @@ class TestValid:
 
     def test_6455_5_5_1_as_a_reason(self, plain, text):
         with opened(plain) as socket:
-            socket.send_frame(8, close_payload(1000, text[:120] if text.isascii() else text if len(text) < 120 else "é".encode()))
+            socket.send_frame(
+                8, close_payload(1000, text[:120] if text.isascii() else text if len(text) < 120 else "é".encode())
+            )
             socket.expect_close(1000)
 
 
@@ -122,7 +200,11 @@ class TestInvalid:
             socket.expect_close(1007, 1002)
 
 
-@pytest.mark.parametrize("text", [t for t in map(bytes.fromhex, INVALID) if fails_at(t)], ids=[n for c, n in INVALID.items() if fails_at(bytes.fromhex(c))])
+@pytest.mark.parametrize(
+    "text",
+    [t for t in map(bytes.fromhex, INVALID) if fails_at(t)],
+    ids=[n for c, n in INVALID.items() if fails_at(bytes.fromhex(c))],
+)
 class TestFailFast:
     """What no continuation could mend is refused at the byte that shows it. The rest is never sent."""
 

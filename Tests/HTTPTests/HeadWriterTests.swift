@@ -101,6 +101,20 @@ struct HeadWriterTests {
                 == "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
     }
 
+    @Test(
+        "an Upgrade that a handler offers comes with its Connection option (RFC 9110 §7.8)",
+        arguments: [
+            (1, .keepAlive, "Upgrade"), (0, .keepAlive, "keep-alive, Upgrade"), (1, .close, "close, Upgrade"),
+        ] as [(UInt8, ConnectionIntent, String)])
+    func offeredUpgrade(_ version: UInt8, _ intent: ConnectionIntent, _ expected: String) {
+        var fields = HeaderFields()
+        fields.append(.upgrade, "websocket")
+        let plan = ResponsePlan(
+            .upgradeRequired, body: .empty, answering: .get, minorVersion: version, connection: intent)
+        let text = written { $0.appendResponseHead(.upgradeRequired, fields, plan: plan, date: date) }
+        #expect(text.contains("\r\nUpgrade: websocket\r\nConnection: \(expected)\r\n"))
+    }
+
     @Test("framing that a handler or an upstream put among the fields is left out, a Date of theirs stays")
     func foreignFraming() {
         var fields = HeaderFields()

@@ -348,6 +348,21 @@ struct RequestRefusalTests {
         }
     }
 
+    @Test(
+        "the method of a refused request is known as far as it was read, and never that of the request before",
+        arguments: [
+            ("HEAD / HTTP/1.1\r\n\r\n", .head), ("HEAD /a b HTTP/1.1\r\n", .head), ("HEAD / HTTP/3.0\r\n", .head),
+            ("POST / HTTP/1.1\r\nX : y\r\n", .post), ("\n", .other), ("\u{16}\u{3}", .other), ("GE(T / ", .other),
+        ] as [(String, GatewayHTTP.Method)])
+    func methodOfRefused(_ text: String, _ expected: GatewayHTTP.Method) throws {
+        var parser = RequestParser()
+        var head = RequestHead()
+        #expect(try parser.parse(Sample("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").bytes.span, into: &head))
+        parser.reset()
+        #expect(throws: RequestError.self) { try parser.parse(Sample(text).bytes.span, into: &head) }
+        #expect(head.method == expected)
+    }
+
     @Test("the default limits are those of the documentation")
     func defaultLimits() {
         let line = "GET /\(String(repeating: "a", count: 8192)) HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -6,10 +6,10 @@ import Testing
 
 @Suite("Forwarded fields")
 struct ForwardedFieldsTests {
-    private static let client = ForwardedFields.Client(
-        address: "192.0.2.7", isSecure: true, authority: "api.example:8443", requestID: "0123")
+    private static let client = ForwardedClient(
+        address: .v4(0xC000_0207), isSecure: true, host: "api.example:8443", requestID: RequestID(high: 1, low: 2))
 
-    private func forward(_ lines: [String], from client: ForwardedFields.Client = Self.client) throws -> HeaderFields {
+    private func forward(_ lines: [String], from client: ForwardedClient = Self.client) throws -> HeaderFields {
         let text = (["GET /x HTTP/1.1", "Host: api.example:8443"] + lines).joined(separator: "\r\n") + "\r\n\r\n"
         let bytes = Array(text.utf8)
         var head = RequestHead()
@@ -28,7 +28,7 @@ struct ForwardedFieldsTests {
         ])
     func endToEnd(_ line: String) throws {
         let sent = try forward([line, line]).description
-        #expect(sent.hasPrefix("\(line)\r\n\(line)\r\nX-Forwarded-For: "))
+        #expect(sent.hasPrefix("\(line)\r\n\(line)\r\nVia: 1.1 gateway\r\nX-Forwarded-For: "))
     }
 
     @Test(
@@ -42,7 +42,7 @@ struct ForwardedFieldsTests {
         ])
     func dropped(_ line: String) throws {
         let sent = try forward([line, "X-Own: 1", "Connection: close, x-own"]).description
-        #expect(sent.hasPrefix("X-Forwarded-For: 192.0.2.7\r\n"), "\(sent)")
+        #expect(sent.hasPrefix("Via: 1.1 gateway\r\nX-Forwarded-For: 192.0.2.7\r\n"), "\(sent)")
     }
 
     @Test("the client's identity is written anew, and never added to what it said itself")
@@ -54,14 +54,19 @@ struct ForwardedFieldsTests {
         #expect(sent.all(.xForwardedFor) == ["192.0.2.7"])
         #expect(sent.all(.xForwardedProto) == ["https"])
         #expect(sent.all(.xForwardedHost) == ["api.example:8443"])
-        #expect(sent.all(.xRequestID) == ["0123"])
+        #expect(sent.all(.forwarded) == ["for=192.0.2.7;proto=https;host=\"api.example:8443\""])
+        #expect(sent.all(.xRequestID) == ["00000000000000010000000000000002"])
         #expect(!sent.contains(.host))
     }
 
     @Test("a client that named no host is not given one")
     func noHost() throws {
-        let client = ForwardedFields.Client(address: "::1", isSecure: false, authority: "", requestID: "0")
+        let client = ForwardedClient(
+            address: .v6(1), isSecure: false, host: "", requestID: RequestID(high: 0, low: 0))
         let sent = try forward([], from: client)
-        #expect(sent.description == "X-Forwarded-For: ::1\r\nX-Forwarded-Proto: http\r\nX-Request-ID: 0\r\n")
+        #expect(sent.all(.xForwardedFor) == ["::1"])
+        #expect(sent.all(.xForwardedProto) == ["http"])
+        #expect(sent.all(.forwarded) == ["for=\"[::1]\";proto=http"])
+        #expect(!sent.contains(.xForwardedHost))
     }
 }

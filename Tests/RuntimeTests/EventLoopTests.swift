@@ -8,9 +8,9 @@ import Testing
 struct EventLoopTests {
     /// Numbers in the order in which they came, from any thread.
     private final class Journal: Sendable {
-        private let entries = Locked<[Int]>([])
-        func add(_ entry: Int) { entries.with { $0.append(entry) } }
-        var all: [Int] { entries.with { $0 } }
+        private let entries = Guarded<[Int]>([])
+        func add(_ entry: Int) { entries.withLock { $0.append(entry) } }
+        var all: [Int] { entries.withLock { $0 } }
     }
 
     @Test("work submitted from one thread runs in order, on the loop's thread")
@@ -240,30 +240,6 @@ struct EventLoopTests {
         }
         #expect(capacities.0 >= 8 << 20)
         #expect(capacities.1 <= 1 << 20)
-    }
-}
-
-/// Something under a lock.
-@safe final class Locked<Value>: Sendable {
-    // Safe: touched under the lock only.
-    private nonisolated(unsafe) var value: Value
-    private nonisolated(unsafe) let mutex: UnsafeMutablePointer<pthread_mutex_t>
-
-    init(_ value: sending Value) {
-        unsafe self.value = value
-        unsafe mutex = .allocate(capacity: 1)
-        unsafe pthread_mutex_init(mutex, nil)
-    }
-
-    deinit {
-        unsafe pthread_mutex_destroy(mutex)
-        unsafe mutex.deallocate()
-    }
-
-    func with<R>(_ body: (inout Value) -> R) -> R {
-        unsafe pthread_mutex_lock(mutex)
-        defer { unsafe pthread_mutex_unlock(mutex) }
-        return unsafe body(&value)
     }
 }
 

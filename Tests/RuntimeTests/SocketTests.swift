@@ -26,11 +26,11 @@ struct ListenerTests {
         let thread = try LoopThread()
         let (descriptor, address) = try Self.listening()
         let accepted = Signal()
-        let peers = Locked<[SocketAddress]>([])
+        let peers = Guarded<[SocketAddress]>([])
         let stop = Outcome<Void>()
         thread.loop.submit {
             let listener = Listener(descriptor: descriptor, loop: thread.loop) { connection, peer in
-                peers.with { $0.append(peer) }
+                peers.withLock { $0.append(peer) }
                 WatchedDescriptor.discard(connection)
                 accepted.raise()
             }
@@ -38,7 +38,7 @@ struct ListenerTests {
             let waiting = LoopWait()
             thread.loop.launch {
                 _ = await waiting.run(on: thread.loop, until: thread.loop.now + .milliseconds(1))
-                while peers.with({ $0.count }) < 3 { try? await thread.loop.sleep(.milliseconds(1)) }
+                while peers.withLock({ $0.count }) < 3 { try? await thread.loop.sleep(.milliseconds(1)) }
                 listener.stop()
                 stop.set(.success(()))
             }
@@ -50,7 +50,7 @@ struct ListenerTests {
             close(client)
         }
         #expect(stop.wait(atMost: .seconds(60)))
-        #expect(peers.with { $0.allSatisfy { $0.isLoopback && $0.port != 0 } })
+        #expect(peers.withLock { $0.allSatisfy { $0.isLoopback && $0.port != 0 } })
         #expect(Self.connect(to: address) == -1)
         try thread.stop()
     }
@@ -60,7 +60,7 @@ struct ListenerTests {
         let thread = try LoopThread()
         let (descriptor, address) = try Self.listening()
         let accepted = Signal()
-        let hasRoom = Locked(false)
+        let hasRoom = Guarded(false)
         let asked = Signal()
         thread.loop.submit {
             var limits = AcceptLimits()
@@ -69,10 +69,10 @@ struct ListenerTests {
                 descriptor: descriptor, loop: thread.loop, limits: limits,
                 mayAccept: {
                     asked.raise()
-                    return hasRoom.with { $0 }
+                    return hasRoom.withLock { $0 }
                 },
                 accepted: { connection, _ in
-                    #expect(hasRoom.with { $0 })
+                    #expect(hasRoom.withLock { $0 })
                     WatchedDescriptor.discard(connection)
                     accepted.raise()
                 })
@@ -80,7 +80,7 @@ struct ListenerTests {
         }
         let client = Self.connect(to: address)
         for _ in 0..<3 { #expect(asked.wait(atMost: .seconds(60))) }
-        hasRoom.with { $0 = true }
+        hasRoom.withLock { $0 = true }
         #expect(accepted.wait(atMost: .seconds(60)))
         close(client)
         try thread.stop()
@@ -152,7 +152,7 @@ struct DescriptorShortageTests {
             let listening = try Socket.listen(on: .loopback(port: 0), backlog: 16)
             let address = try #require(Socket.localAddress(of: listening))
             let accepted = Signal()
-            let paused = Locked(0)
+            let paused = Guarded(0)
             let told = Signal()
             let attempts = Signal()
             thread.loop.submit {
@@ -162,7 +162,7 @@ struct DescriptorShortageTests {
                     descriptor: listening, loop: thread.loop, limits: limits,
                     report: { report in
                         guard case .acceptPaused(loop: 0, let error) = report, error.isOutOfDescriptors else { return }
-                        paused.with { $0 += 1 }
+                        paused.withLock { $0 += 1 }
                         told.raise()
                     },
                     mayAccept: {
@@ -188,7 +188,7 @@ struct DescriptorShortageTests {
             guard unsafe address.withSockaddr({ unsafe Glibc.connect(client, $0, $1) }) == 0 else { exit(3) }
             guard told.wait(atMost: .seconds(60)) else { exit(4) }
             for _ in 0..<5 { guard attempts.wait(atMost: .seconds(60)) else { exit(5) } }
-            guard paused.with({ $0 }) == 1 else { exit(6) }
+            guard paused.withLock({ $0 }) == 1 else { exit(6) }
             limit.rlim_cur = before
             _ = unsafe setrlimit(__rlimit_resource_t(7), &limit)
             guard accepted.wait(atMost: .seconds(60)) else { exit(7) }

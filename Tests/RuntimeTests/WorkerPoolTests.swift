@@ -7,22 +7,22 @@ struct WorkerPoolTests {
     @Test("all work is done, by no more threads than allowed")
     func threadLimit() throws {
         let pool = WorkerPool(threads: 3, queue: 10_000)
-        let running = Locked((now: 0, most: 0))
+        let running = Guarded((now: 0, most: 0))
         let done = Countdown(2_000)
         for _ in 0..<2_000 {
             let taken = pool.submit {
-                running.with {
+                running.withLock {
                     $0.now += 1
                     $0.most = max($0.most, $0.now)
                 }
                 Threads.sleep(.microseconds(10))
-                running.with { $0.now -= 1 }
+                running.withLock { $0.now -= 1 }
                 done.finishOne()
             }
             #expect(taken)
         }
         #expect(done.wait(atMost: .seconds(60)))
-        #expect(running.with { $0.most } <= 3)
+        #expect(running.withLock { $0.most } <= 3)
         pool.stop()
     }
 
@@ -92,11 +92,11 @@ struct WorkerPoolTests {
     @Test("under steady load finished work is released, though the queue is never empty")
     func steadyLoad() throws {
         let pool = WorkerPool(threads: 1, queue: 1_000)
-        let alive = Locked(0)
+        let alive = Guarded(0)
         let rounds = Countdown(5_000)
         @Sendable func again(_ left: Int) {
-            alive.with { $0 += 1 }
-            let token = Token { alive.with { $0 -= 1 } }
+            alive.withLock { $0 += 1 }
+            let token = Token { alive.withLock { $0 -= 1 } }
             _ = pool.submit {
                 token.use()
                 if left > 0 { again(left - 1) }
@@ -107,7 +107,7 @@ struct WorkerPoolTests {
         again(2_499)
         again(2_499)
         #expect(rounds.wait(atMost: .seconds(60)))
-        #expect(alive.with { $0 } < 200)
+        #expect(alive.withLock { $0 } < 200)
         pool.stop()
     }
 }

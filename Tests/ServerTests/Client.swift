@@ -131,6 +131,7 @@ final class Client {
                 case .wantWrite: try wait(for: POLLOUT)
                 case .closed:
                     isAtEnd = true
+                    finishSending()
                     return false
                 case .closedDirty: throw Reset()
                 case .failed(let error): throw error
@@ -144,6 +145,7 @@ final class Client {
             }
             if count == 0 {
                 isAtEnd = true
+                finishSending()
                 return false
             }
             guard errno == EAGAIN else { throw Reset() }

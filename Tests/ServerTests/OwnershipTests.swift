@@ -144,7 +144,7 @@ struct OwnershipTests {
     func freed(_ carriage: Carriage) throws {
         let gate = Gate()
         let tracker = Tracker()
-        let gateway = try TestGateway(over: carriage) { gateway in
+        let gateway = try TestGateway(["DRAIN_TIMEOUT": "100"], over: carriage) { gateway in
             gateway.get("/quick") { _ in .text("quick") }
             gateway.get("/slow") { request in
                 try await gate.pass(on: request.loop)
@@ -173,7 +173,8 @@ struct OwnershipTests {
         onLoop(handle.loop) { server = handle.server }
         #expect(server != nil)
         onLoop(handle.loop) { handle.server = nil }
-        #expect(eventually { server == nil } || server?.openConnections == 0)
+        // Its timer for the access log may hold it a moment longer.
+        #expect(eventually { server == nil })
         gateway.stop()
     }
 }

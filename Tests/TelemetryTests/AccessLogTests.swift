@@ -8,7 +8,7 @@ import Testing
 struct AccessLogTests {
     private func record(
         _ format: LogFormat, path: [UInt8] = Array("/echo".utf8), query: String = "a=1&token=<redacted>",
-        id: String = "req-1", remote: String = "192.0.2.1", route: String = "echo", at times: [WallTime] = [noon]
+        id: String = "req-1", remote: String = "192.0.2.1", route: String = "echo", trace: String = "", at times: [WallTime] = [noon]
     ) -> String {
         let memory = MemoryLog()
         let sink = LogSink(limit: .mebibytes(1)) { memory.write($0) }
@@ -17,7 +17,7 @@ struct AccessLogTests {
             log.record(
                 AccessRecord(status: 200, received: 0, sent: 1234, microseconds: 1532), method: Array("GET".utf8).span,
                 path: path.span, query: Array(query.utf8).span, requestID: Array(id.utf8).span,
-                remote: Array(remote.utf8).span, route: Array(route.utf8).span, at: time)
+                remote: Array(remote.utf8).span, route: Array(route.utf8).span, trace: Array(trace.utf8).span, at: time)
         }
         log.flush()
         sink.flush(atMost: .seconds(5))
@@ -52,6 +52,13 @@ struct AccessLogTests {
             record(.text, query: "", id: "", remote: "", route: "")
                 == "- - - [02/Jan/2026:03:04:05 +0000] \"GET /echo HTTP/1.1\" 200 1234 1532us - -\n")
         #expect(!record(.json, query: "").contains("query"))
+    }
+
+    @Test("a trace stands in JSON lines")
+    func trace() {
+        #expect(record(.json, trace: "4bf9").contains("\"correlationId\":\"req-1\",\"traceId\":\"4bf9\",\"remote\""))
+        #expect(!record(.json).contains("traceId"))
+        #expect(record(.text, trace: "4bf9") == record(.text))
     }
 
     @Test("milliseconds and seconds follow the clock")
@@ -137,7 +144,33 @@ struct RequestIDTests {
 
     private func isAcceptable(_ text: String) -> Bool {
         let bytes = Array(text.utf8)
-        return RequestID.isAcceptable(bytes.span)
+        return RequestID(foreign: bytes.span) != nil
+    }
+
+    @Test(
+        "an id from outside is written as it came",
+        arguments: [
+            "a", "peers-1.a_b", "0123456789abcdeffedcba9876543210", "0123456789ABCDEFfedcba9876543210",
+            "0123456789abcdeffedcba987654321g", "3f6c0a52-8f5e-4d61-9d1c-2f3b6f0f8a11", String(repeating: "x", count: 128),
+        ])
+    func foreign(_ text: String) throws {
+        let bytes = Array(text.utf8)
+        let taken = RequestID(foreign: bytes.span)
+        let id = try #require(taken)
+        #expect(id.description == text)
+        var buffer = OutputBuffer()
+        id.append(to: &buffer)
+        #expect(buffer.text == text)
+    }
+
+    @Test("an id of the gateway's own form is the same id, whoever wrote it")
+    func ownForm() {
+        let bytes = Array("0123456789abcdeffedcba9876543210".utf8)
+        let id = RequestID(foreign: bytes.span)
+        #expect(id == RequestID(high: 0x0123_4567_89AB_CDEF, low: 0xFEDC_BA98_7654_3210))
+        let others = Array("another".utf8)
+        let other = RequestID(foreign: others.span)
+        #expect(other != RequestID(high: 0, low: 0))
     }
 
     @Test("an id from outside has 1 to 128 plain characters")

@@ -25,8 +25,10 @@ extension SettingsReader {
 /// The candidate within few edits of `name`: two, or one for names under eight letters, or none under five.
 ///
 /// Usable for any list of names a person types; the first candidate wins a tie.
-package func nearestName(to name: String, among candidates: [String]) -> String? {
-    let tolerance = name.utf8.count < 5 ? 0 : name.utf8.count < 8 ? 1 : 2
+///
+/// - Parameter tolerance: How many edits, where `name` is known to be meant as one of few candidates.
+package func nearestName(to name: String, among candidates: [String], tolerance: Int? = nil) -> String? {
+    let tolerance = tolerance ?? (name.utf8.count < 5 ? 0 : name.utf8.count < 8 ? 1 : 2)
     var best: (name: String, edits: Int)?
     for candidate in candidates where tolerance > 0 {
         let edits = editDistance(Array(name.utf8), Array(candidate.utf8), limit: best.map { $0.edits - 1 } ?? tolerance)

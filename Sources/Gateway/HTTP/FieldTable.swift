@@ -44,8 +44,8 @@ package struct FieldTable: Sendable {
     var entries: [FieldRange]
     package internal(set) var count = 0
     /// One bit per known name that occurs.
-    private var seenLow: UInt64 = 0
-    private var seenHigh: UInt64 = 0
+    private(set) var seenLow: UInt64 = 0
+    private(set) var seenHigh: UInt64 = 0
 
     /// - Parameter room: Fields there is memory for at once; it grows as needed.
     init(room: Int = 32) { entries = [FieldRange](repeating: .unused, count: room) }
@@ -81,6 +81,20 @@ package struct FieldTable: Sendable {
         entries[count] = field
         count += 1
         if field.id < 64 { seenLow |= 1 << UInt64(field.id) } else { seenHigh |= 1 << UInt64(field.id & 63) }
+    }
+
+    /// Removes fields; the others keep their order. Nothing is written when none goes.
+    mutating func removeAll(where isUnwanted: (FieldRange) -> Bool) {
+        var kept = 0
+        for index in 0..<count where !isUnwanted(entries[index]) {
+            if kept != index { entries[kept] = entries[index] }
+            kept += 1
+        }
+        guard kept < count else { return }
+        count = kept
+        var seen = KnownNameSet()
+        for index in 0..<kept { seen.insert(entries[index].id) }
+        (seenLow, seenHigh) = (seen.low, seen.high)
     }
 
     @inline(__always)

@@ -32,7 +32,7 @@ extension HTTPURLReader {
     ) throws(HTTPURLError) -> (length: Int, address: IPAddress) {
         var end = 1
         while end < text.count, text[end] != UInt8(ascii: "]") { end += 1 }
-        guard end < text.count, let address = IPAddress(text: text.extracting(1..<end)), case .v6 = address else {
+        guard end < text.count, let address = IPAddress(text: text.extracting(1..<end)), case .v6 = address.form else {
             throw .invalidIPv6
         }
         bytes.append(UInt8(ascii: "["))

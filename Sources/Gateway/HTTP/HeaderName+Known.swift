@@ -32,7 +32,11 @@ extension HeaderName {
     package static var authorization: HeaderName { HeaderName(.authorization) }
     package static var cacheControl: HeaderName { HeaderName(.cacheControl) }
     package static var cfConnectingIP: HeaderName { HeaderName(.cfConnectingIP) }
+    package static var cfConnectingIPv6: HeaderName { HeaderName(.cfConnectingIPv6) }
+    package static var cfPseudoIPv4: HeaderName { HeaderName(.cfPseudoIPv4) }
     package static var cfRay: HeaderName { HeaderName(.cfRay) }
+    package static var cfVisitor: HeaderName { HeaderName(.cfVisitor) }
+    package static var clientIP: HeaderName { HeaderName(.clientIP) }
     package static var contentDigest: HeaderName { HeaderName(.contentDigest) }
     package static var contentDisposition: HeaderName { HeaderName(.contentDisposition) }
     package static var contentEncoding: HeaderName { HeaderName(.contentEncoding) }
@@ -48,8 +52,11 @@ extension HeaderName {
     package static var date: HeaderName { HeaderName(.date) }
     package static var eTag: HeaderName { HeaderName(.eTag) }
     package static var expires: HeaderName { HeaderName(.expires) }
+    package static var fastlyClientIP: HeaderName { HeaderName(.fastlyClientIP) }
     package static var forwarded: HeaderName { HeaderName(.forwarded) }
+    package static var forwardedFor: HeaderName { HeaderName(.forwardedFor) }
     package static var from: HeaderName { HeaderName(.from) }
+    package static var frontEndHTTPS: HeaderName { HeaderName(.frontEndHTTPS) }
     package static var ifMatch: HeaderName { HeaderName(.ifMatch) }
     package static var ifModifiedSince: HeaderName { HeaderName(.ifModifiedSince) }
     package static var ifNoneMatch: HeaderName { HeaderName(.ifNoneMatch) }
@@ -92,17 +99,26 @@ extension HeaderName {
     package static var warning: HeaderName { HeaderName(.warning) }
     package static var wwwAuthenticate: HeaderName { HeaderName(.wwwAuthenticate) }
     package static var xClientIP: HeaderName { HeaderName(.xClientIP) }
+    package static var xClusterClientIP: HeaderName { HeaderName(.xClusterClientIP) }
     package static var xContentTypeOptions: HeaderName { HeaderName(.xContentTypeOptions) }
+    package static var xEnvoyExternalAddress: HeaderName { HeaderName(.xEnvoyExternalAddress) }
+    package static var xForwarded: HeaderName { HeaderName(.xForwarded) }
     package static var xForwardedFor: HeaderName { HeaderName(.xForwardedFor) }
     package static var xForwardedHost: HeaderName { HeaderName(.xForwardedHost) }
     package static var xForwardedPort: HeaderName { HeaderName(.xForwardedPort) }
     package static var xForwardedPrefix: HeaderName { HeaderName(.xForwardedPrefix) }
     package static var xForwardedProto: HeaderName { HeaderName(.xForwardedProto) }
+    package static var xForwardedScheme: HeaderName { HeaderName(.xForwardedScheme) }
     package static var xForwardedServer: HeaderName { HeaderName(.xForwardedServer) }
+    package static var xForwardedSSL: HeaderName { HeaderName(.xForwardedSSL) }
     package static var xFrameOptions: HeaderName { HeaderName(.xFrameOptions) }
+    package static var xHost: HeaderName { HeaderName(.xHost) }
     package static var xHTTPMethodOverride: HeaderName { HeaderName(.xHTTPMethodOverride) }
+    package static var xOriginalForwardedFor: HeaderName { HeaderName(.xOriginalForwardedFor) }
+    package static var xOriginalHost: HeaderName { HeaderName(.xOriginalHost) }
     package static var xOriginalURL: HeaderName { HeaderName(.xOriginalURL) }
     package static var xRealIP: HeaderName { HeaderName(.xRealIP) }
     package static var xRequestID: HeaderName { HeaderName(.xRequestID) }
     package static var xRewriteURL: HeaderName { HeaderName(.xRewriteURL) }
+    package static var xScheme: HeaderName { HeaderName(.xScheme) }
 }

@@ -107,11 +107,9 @@ extension KnownName {
     var mustNotHaveLookalike: Bool {
         switch self {
         case .host, .contentLength, .transferEncoding, .connection, .upgrade, .expect, .te, .trailer, .authorization,
-            .proxyAuthorization, .cookie, .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedPort,
-            .xForwardedPrefix, .xForwardedProto, .xForwardedServer, .xRealIP, .xClientIP, .trueClientIP,
-            .cfConnectingIP, .xOriginalURL, .xRewriteURL, .xHTTPMethodOverride:
+            .proxyAuthorization, .cookie, .xOriginalURL, .xRewriteURL, .xHTTPMethodOverride:
             true
-        default: false
+        default: tellsIdentity
         }
     }
 }

@@ -3,9 +3,35 @@
 /// Built from text by a strict reader of its own, never by the resolver: `inet_aton` and `getaddrinfo` take
 /// `0x7f.1`, `127.1` and `2130706433` for loopback, and a check that reads an address differently from the connect
 /// call is no check.
-package enum IPAddress: Hashable, Sendable {
-    case v4(UInt32)
-    case v6(UInt128)
+package struct IPAddress: Hashable, Sendable {
+    // Why words: Swift 6.3 returns some structs around a UInt128 through memory that is aligned to eight bytes only, and
+    // then reads it as if to sixteen.
+    private let high: UInt64
+    private let low: UInt64
+    private let isV6: Bool
+
+    package enum Form: Hashable, Sendable {
+        case v4(UInt32)
+        case v6(UInt128)
+    }
+
+    private init(high: UInt64, low: UInt64, isV6: Bool) {
+        self.high = high
+        self.low = low
+        self.isV6 = isV6
+    }
+
+    package static func v4(_ value: UInt32) -> IPAddress { IPAddress(high: 0, low: UInt64(value), isV6: false) }
+
+    package static func v6(_ value: UInt128) -> IPAddress {
+        IPAddress(
+            high: UInt64(truncatingIfNeeded: value >> 64), low: UInt64(truncatingIfNeeded: value), isV6: true)
+    }
+
+    /// The address as the number of its family.
+    package var form: Form {
+        isV6 ? .v6(UInt128(high) << 64 | UInt128(low)) : .v4(UInt32(truncatingIfNeeded: low))
+    }
 
     /// - Parameter networkBytes: Four or sixteen bytes, most significant first, as they stand in a socket address.
     package init?(networkBytes: Span<UInt8>) {
@@ -25,7 +51,7 @@ package enum IPAddress: Hashable, Sendable {
 
     /// Four or sixteen bytes, most significant first.
     package var networkBytes: [UInt8] {
-        switch self {
+        switch form {
         case .v4(let value):
             return (0..<4).map { UInt8(truncatingIfNeeded: value >> UInt32(24 - 8 * $0)) }
         case .v6(let value):
@@ -34,12 +60,7 @@ package enum IPAddress: Hashable, Sendable {
     }
 
     /// Bits in an address of this family: 32 or 128.
-    package var bitWidth: Int {
-        switch self {
-        case .v4: 32
-        case .v6: 128
-        }
-    }
+    package var bitWidth: Int { isV6 ? 128 : 32 }
 }
 
 extension IPAddress: CustomStringConvertible {
@@ -52,7 +73,7 @@ extension IPAddress: CustomStringConvertible {
 
     /// Appends what ``description`` says, without making a string.
     package func append(to output: inout [UInt8]) {
-        switch self {
+        switch form {
         case .v4(let value):
             Self.appendQuad(value, to: &output)
         case .v6(let value) where value >> 32 == 0xFFFF:

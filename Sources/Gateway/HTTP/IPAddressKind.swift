@@ -27,7 +27,7 @@ extension IPAddress {
 
     /// Metadata addresses within `169.254.0.0/16` count too.
     package var isLinkLocal: Bool {
-        switch destination {
+        switch destination.form {
         case .v4(let value): value >> 16 == 0xA9FE
         case .v6(let value): value >> 118 == 0x3FA
         }
@@ -38,7 +38,7 @@ extension IPAddress {
     /// Decoded are v4-mapped and v4-translated (RFC 2765), v4-compatible (RFC 4291 §2.5.5.1), NAT64 (RFC 6052 §2.1 and,
     /// read as a /96, RFC 8215), 6to4 (RFC 3056) and the client of Teredo (RFC 4380 §4).
     package var destination: IPAddress {
-        guard case .v6(let value) = self, let inner = Self.innerIPv4(of: value) else { return self }
+        guard case .v6(let value) = form, let inner = Self.innerIPv4(of: value) else { return self }
         return .v4(inner)
     }
 
@@ -61,8 +61,8 @@ extension IPAddress {
 
     /// Classified by ``destination``, so no wrapping makes a forbidden address look like another.
     package var kind: IPAddressKind {
-        if case .v6(let value) = self, value >> 80 == Self.localNAT64 { return Self.kindOfLocalNAT64(value) }
-        switch destination {
+        if case .v6(let value) = form, value >> 80 == Self.localNAT64 { return Self.kindOfLocalNAT64(value) }
+        switch destination.form {
         case .v4(let value): return Self.kind(of: value)
         case .v6(let value): return Self.kind(of: value)
         }

@@ -19,7 +19,7 @@ package struct IPPrefix: Hashable, Sendable {
         let length = min(max(length, 0), address.bitWidth)
         self.length = length
         self.address =
-            switch address {
+            switch address.form {
             case .v4(let value): .v4((value >> UInt32(32 - length)) << UInt32(32 - length))
             case .v6(let value): .v6((value >> UInt128(128 - length)) << UInt128(128 - length))
             }
@@ -53,13 +53,13 @@ package struct IPPrefix: Hashable, Sendable {
     }
 
     private var unmapped: IPPrefix {
-        guard case .v6(let value) = address, length >= 96, value >> 32 == 0xFFFF else { return self }
+        guard case .v6(let value) = address.form, length >= 96, value >> 32 == 0xFFFF else { return self }
         return IPPrefix(.v4(UInt32(truncatingIfNeeded: value)), length: length - 96)
     }
 
     /// A v4-mapped address counts as the IPv4 address it stands for, since a dual-stack socket reports IPv4 peers so.
     package func contains(_ other: IPAddress) -> Bool {
-        switch (address, other.unmapped) {
+        switch (address.form, other.unmapped.form) {
         case (.v4(let network), .v4(let value)): (network ^ value) >> UInt32(32 - length) == 0
         case (.v6(let network), .v6(let value)): (network ^ value) >> UInt128(128 - length) == 0
         case (.v4, .v6), (.v6, .v4): false
@@ -74,7 +74,7 @@ extension IPPrefix: CustomStringConvertible {
 extension IPAddress {
     /// The IPv4 address that `::ffff:a.b.c.d` stands for; every other address as it is.
     package var unmapped: IPAddress {
-        guard case .v6(let value) = self, value >> 32 == 0xFFFF else { return self }
+        guard case .v6(let value) = form, value >> 32 == 0xFFFF else { return self }
         return .v4(UInt32(truncatingIfNeeded: value))
     }
 }

@@ -35,7 +35,11 @@ enum KnownName: UInt8, CaseIterable, Sendable {
     case authorization
     case cacheControl
     case cfConnectingIP
+    case cfConnectingIPv6
+    case cfPseudoIPv4
     case cfRay
+    case cfVisitor
+    case clientIP
     case contentDigest
     case contentDisposition
     case contentEncoding
@@ -51,8 +55,11 @@ enum KnownName: UInt8, CaseIterable, Sendable {
     case date
     case eTag
     case expires
+    case fastlyClientIP
     case forwarded
+    case forwardedFor
     case from
+    case frontEndHTTPS
     case ifMatch
     case ifModifiedSince
     case ifNoneMatch
@@ -95,19 +102,28 @@ enum KnownName: UInt8, CaseIterable, Sendable {
     case warning
     case wwwAuthenticate
     case xClientIP
+    case xClusterClientIP
     case xContentTypeOptions
+    case xEnvoyExternalAddress
+    case xForwarded
     case xForwardedFor
     case xForwardedHost
     case xForwardedPort
     case xForwardedPrefix
     case xForwardedProto
+    case xForwardedScheme
     case xForwardedServer
+    case xForwardedSSL
     case xFrameOptions
+    case xHost
     case xHTTPMethodOverride
+    case xOriginalForwardedFor
+    case xOriginalHost
     case xOriginalURL
     case xRealIP
     case xRequestID
     case xRewriteURL
+    case xScheme
 
     static let lastSteering: UInt8 = 6
 
@@ -149,7 +165,11 @@ enum KnownName: UInt8, CaseIterable, Sendable {
         case .authorization: "Authorization"
         case .cacheControl: "Cache-Control"
         case .cfConnectingIP: "CF-Connecting-IP"
+        case .cfConnectingIPv6: "CF-Connecting-IPv6"
+        case .cfPseudoIPv4: "CF-Pseudo-IPv4"
         case .cfRay: "CF-Ray"
+        case .cfVisitor: "CF-Visitor"
+        case .clientIP: "Client-IP"
         case .contentDigest: "Content-Digest"
         case .contentDisposition: "Content-Disposition"
         case .contentEncoding: "Content-Encoding"
@@ -165,8 +185,11 @@ enum KnownName: UInt8, CaseIterable, Sendable {
         case .date: "Date"
         case .eTag: "ETag"
         case .expires: "Expires"
+        case .fastlyClientIP: "Fastly-Client-IP"
         case .forwarded: "Forwarded"
+        case .forwardedFor: "Forwarded-For"
         case .from: "From"
+        case .frontEndHTTPS: "Front-End-Https"
         case .ifMatch: "If-Match"
         case .ifModifiedSince: "If-Modified-Since"
         case .ifNoneMatch: "If-None-Match"
@@ -209,19 +232,28 @@ enum KnownName: UInt8, CaseIterable, Sendable {
         case .warning: "Warning"
         case .wwwAuthenticate: "WWW-Authenticate"
         case .xClientIP: "X-Client-IP"
+        case .xClusterClientIP: "X-Cluster-Client-IP"
         case .xContentTypeOptions: "X-Content-Type-Options"
+        case .xEnvoyExternalAddress: "X-Envoy-External-Address"
+        case .xForwarded: "X-Forwarded"
         case .xForwardedFor: "X-Forwarded-For"
         case .xForwardedHost: "X-Forwarded-Host"
         case .xForwardedPort: "X-Forwarded-Port"
         case .xForwardedPrefix: "X-Forwarded-Prefix"
         case .xForwardedProto: "X-Forwarded-Proto"
+        case .xForwardedScheme: "X-Forwarded-Scheme"
         case .xForwardedServer: "X-Forwarded-Server"
+        case .xForwardedSSL: "X-Forwarded-SSL"
         case .xFrameOptions: "X-Frame-Options"
+        case .xHost: "X-Host"
         case .xHTTPMethodOverride: "X-HTTP-Method-Override"
+        case .xOriginalForwardedFor: "X-Original-Forwarded-For"
+        case .xOriginalHost: "X-Original-Host"
         case .xOriginalURL: "X-Original-URL"
         case .xRealIP: "X-Real-IP"
         case .xRequestID: "X-Request-ID"
         case .xRewriteURL: "X-Rewrite-URL"
+        case .xScheme: "X-Scheme"
         }
     }
 }

@@ -41,6 +41,9 @@ package final class Chain: Sendable {
     /// The same middleware around another handler: for requests that are refused before they have a route.
     package func ending(in handler: @escaping Handler) -> Chain { Chain(middleware: middleware, handler: handler) }
 
+    /// The handler itself where nothing stands around it: every async call costs a frame, so the common one is saved.
+    package var plainHandler: Handler? { middleware.isEmpty ? handler : nil }
+
     @inline(__always)
     package func run(_ request: Request) async throws -> Response {
         try await Next(chain: self, index: 0)(request)
@@ -51,8 +54,10 @@ package final class Chain: Sendable {
 package enum Scope: Hashable, Sendable {
     /// Every request of every plugin, also those that find no route.
     case everyRequest
-    /// The routes of the plugin that registers it.
+    /// The routes of the plugin that registers it, once access was granted.
     case ownRoutes
+    /// The same, before access is asked for: sees refusals too.
+    case ownRoutesBeforeAccess
     /// Routes whose path starts with this.
     case path(String)
 }

@@ -11,9 +11,9 @@ package import GatewayRuntime
     package let loop: EventLoop
     /// Reads the body as it arrives.
     package private(set) var body: RequestBody
-    /// The other end of the TCP connection.
+    /// The other end of the TCP connection: perhaps a proxy. See ``client``.
     package let peer: SocketAddress
-    /// Whether this connection is encrypted here.
+    /// Whether this connection is encrypted here. See ``isSecureForClient``.
     package let isSecure: Bool
 
     package private(set) var head: RequestHead
@@ -23,6 +23,8 @@ package import GatewayRuntime
 
     /// Names the request in logs, errors and towards upstreams.
     package var id: RequestID
+    /// Who sent it. Set by the server, which also removes all fields of the head that tell of it.
+    package var client: RequestClient
     /// Who sent it, once its token was verified.
     package var principal: Principal?
     /// What the route's pattern captured, by name.
@@ -41,6 +43,7 @@ package import GatewayRuntime
         self.isSecure = isSecure
         self.body = body
         self.id = id
+        client = RequestClient(peer: peer, isSecure: isSecure)
         head = RequestHead()
         unsafe bytes = UnsafeRawBufferPointer(start: nil, count: 0)
         borrowedFrom = 0
@@ -66,7 +69,7 @@ package import GatewayRuntime
         captures.removeAll(keepingCapacity: true)
         plugin = "core"
         normalisedPath = nil
-        if !isKnownUniquelyReferenced(&body) { body = body.succeeded() }
+        if isKnownUniquelyReferenced(&body) { body.recycle() } else { body = body.succeeded() }
     }
 
     /// Moves the head out of the loop's buffer, before the loop receives again. Does nothing the second time.

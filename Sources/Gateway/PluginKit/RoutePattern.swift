@@ -10,10 +10,11 @@ package struct RoutePattern: Sendable, Hashable, CustomStringConvertible {
     package let description: String
     package let segments: [Segment]
 
-    /// `nil` unless it starts with `/`, names are letters, and `{name...}` comes last.
+    /// `nil` unless it starts with `/`, names are letters and differ, and `{name...}` comes last.
     package init?(_ text: String) {
         guard text.hasPrefix("/") else { return nil }
         var segments: [Segment] = []
+        var names: Set<String> = []
         let parts = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
         for (place, part) in parts.enumerated() {
             guard part.hasPrefix("{"), part.hasSuffix("}") else {
@@ -21,16 +22,11 @@ package struct RoutePattern: Sendable, Hashable, CustomStringConvertible {
                 segments.append(.literal(String(part)))
                 continue
             }
-            let name = part.dropFirst().dropLast()
-            if name.hasSuffix("...") {
-                guard place == parts.count - 1 else { return nil }
-                segments.append(.rest(String(name.dropLast(3))))
-            } else {
-                segments.append(.capture(String(name)))
-            }
-            guard name.prefix(while: \.isLetter).count >= name.filter(\.isLetter).count,
-                name.contains(where: \.isLetter)
-            else { return nil }
+            let isRest = part.hasSuffix("...}")
+            let name = String(part.dropFirst().dropLast(isRest ? 4 : 1))
+            guard !name.isEmpty, name.allSatisfy(\.isLetter), names.insert(name).inserted else { return nil }
+            guard !isRest || place == parts.count - 1 else { return nil }
+            segments.append(isRest ? .rest(name) : .capture(name))
         }
         self.segments = segments
         description = text

@@ -1,6 +1,5 @@
 import CLinux
 import Glibc
-import Synchronization
 
 /// What other threads hand a loop: one eventfd wake for a whole batch.
 ///
@@ -21,7 +20,7 @@ final class Inbox: Channel, Sendable {
     }
 
     private let wake: CInt
-    private let items = Mutex<[Item]>([])
+    private let items = Guarded<[Item]>([])
 
     /// - Parameter wake: A non-blocking eventfd that outlives the inbox.
     init(wake: CInt) { self.wake = wake }

@@ -19,6 +19,11 @@ package final class LoopWait: TimerTarget {
         static let cancelled: UInt32 = 1
     }
 
+    /// It may have been woken on the way here.
+    private func begin(_ waiter: Waiter) {
+        if outcome == nil { self.waiter = waiter } else { waiter.resume() }
+    }
+
     private func end(_ outcome: Outcome) {
         guard self.outcome == nil else { return }
         self.outcome = outcome
@@ -26,14 +31,19 @@ package final class LoopWait: TimerTarget {
     }
 
     /// Suspends the caller, which must run on `loop`. Once. Returns at once if it was woken before, or is cancelled.
-    package func run(on loop: EventLoop, until deadline: MonotonicTime = .distantFuture) async -> Outcome {
+    package func run(
+        on loop: EventLoop, until deadline: MonotonicTime = .distantFuture,
+        isolation: isolated (any Actor)? = #isolation
+    ) async -> Outcome {
+        guard outcome == nil else { return outcome ?? .woken }
         let timer = deadline == .distantFuture ? .none : loop.setTimer(at: deadline, for: self, tag: Tag.deadline)
         defer { loop.cancelTimer(timer) }
         // Safe: touched on the loop only; cancellation from another thread comes by submission.
         nonisolated(unsafe) let shared = self
         await withTaskCancellationHandler {
-            guard unsafe shared.outcome == nil else { return }
-            await suspend { unsafe shared.waiter = $0 }
+            // Named so that this closure stays on the caller's actor: leaving it is a suspension of its own.
+            _ = isolation
+            await suspend(isolation: isolation) { unsafe shared.begin($0) }
         } onCancel: {
             // Not here: the canceller holds the task's own lock, which resuming the task takes too.
             if loop.isCurrent {

@@ -119,6 +119,15 @@ package enum Socket {
         return .failed(SystemError("recv"))
     }
 
+    /// Receives without taking: the same bytes come again.
+    package static func peek(_ descriptor: CInt, into buffer: UnsafeMutableRawBufferPointer) -> Received {
+        let count = unsafe recv(descriptor, buffer.baseAddress, buffer.count, CInt(MSG_PEEK))
+        if count > 0 { return .bytes(count) }
+        if count == 0 { return .end }
+        if errno == EAGAIN || errno == EINTR { return .wouldBlock }
+        return .failed(SystemError("recv"))
+    }
+
     package enum Sent {
         case bytes(Int)
         case wouldBlock

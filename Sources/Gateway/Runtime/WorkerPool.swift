@@ -1,6 +1,5 @@
 import CLinux
 import Glibc
-import Synchronization
 
 /// Threads for work that blocks or is heavy: name look-ups, files, key parsing.
 ///
@@ -50,7 +49,7 @@ package final class WorkerPool: Sendable {
 
     private let threadLimit: Int
     private let queueLimit: Int
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let signal = Signal()
 
     /// - Parameters:

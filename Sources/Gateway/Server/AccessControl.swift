@@ -42,7 +42,7 @@ final class AccessControl: Sendable {
             throw Self.fault(TokenError.missing)
         }
         let now = Self.now()
-        if let wait = failures.retryAfter(request.peer, now: now) {
+        if !request.client.isShared, let wait = failures.retryAfter(request.clientAddress, now: now) {
             results.with("throttled").increment()
             throw Self.throttled(wait)
         }
@@ -52,19 +52,9 @@ final class AccessControl: Sendable {
             return principal
         case .failure(let error):
             results.with(error.code).increment()
-            if error.status == 401 {
-                failures.count(request.peer, isBehindProxy: Self.isBehindProxy(request), now: now)
-            }
+            if error.status == 401, !request.client.isShared { failures.count(request.clientAddress, now: now) }
             throw Self.fault(error)
         }
-    }
-
-    /// Whether the peer is an ingress that speaks for many. A stranger's own X-Forwarded-For proves nothing.
-    private static func isBehindProxy(_ request: Request) -> Bool {
-        guard request.header(.xForwardedFor) != nil || request.header(.forwarded) != nil,
-            let address = IPAddress(networkBytes: request.peer.bytes.span)
-        else { return false }
-        return address.isPrivate || address.isLoopback || address.isLinkLocal
     }
 
     /// Verifies a token sent in band, to renew a socket.
@@ -95,7 +85,7 @@ final class AccessControl: Sendable {
             }
         }
         let origin = Array((request.header(.origin) ?? "").utf8)
-        let own = Array("\(request.isSecure ? "https" : "http")://\(request.authority)".utf8)
+        let own = Array("\(request.isSecureForClient ? "https" : "http")://\(request.externalHost)".utf8)
         return try search.result(
             isWebSocket: head.upgradesToWebSocket, isSafeMethod: request.method.isSafe, origin: origin.span,
             ownOrigin: own.span)

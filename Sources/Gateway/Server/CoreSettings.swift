@@ -239,6 +239,7 @@ package struct OperationSettings: Settings {
 /// Everything the core itself can be told.
 package struct CoreSettings: Sendable {
     package let listen: ListenSettings
+    package let clients: ClientSettings
     package let http: HTTPSettings
     package let webSocket: WebSocketSettings
     package let tls: TLSSettings
@@ -251,6 +252,7 @@ package struct CoreSettings: Sendable {
     /// Reads every section of the core; look at the reader's problems before using anything.
     package init(from env: inout SettingsReader) {
         listen = env.read(section: "Listening").settings
+        clients = env.read(section: "Clients").settings
         log = env.read(section: "Logging").settings
         tls = env.read(section: "TLS").settings
         http = env.read(section: "HTTP").settings

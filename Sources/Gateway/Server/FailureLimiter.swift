@@ -1,10 +1,10 @@
-import GatewayRuntime
+import GatewayHTTP
 import Synchronization
 
 /// Counts refused tokens by address, so that guessing is slow. Bounded; forgets by itself.
 ///
-/// Counts only proven failures, and only for addresses that are clients: one behind which a proxy speaks for many is
-/// never counted, or one guesser would lock out everybody behind the same ingress.
+/// Counts only proven failures. To be asked only about addresses of single clients: counting one behind which a proxy
+/// speaks for many would let one guesser lock out everybody behind the same ingress.
 final class FailureLimiter: Sendable {
     private struct Record {
         var failures: Int
@@ -32,10 +32,10 @@ final class FailureLimiter: Sendable {
     }
 
     /// Whole seconds to wait, or `nil` when the address may try.
-    func retryAfter(_ address: SocketAddress, now: Double) -> Int? {
+    func retryAfter(_ address: IPAddress, now: Double) -> Int? {
         guard limit > 0 else { return nil }
         return state.withLock { state in
-            guard let record = state.records[address.prefixKey], record.failures >= limit, now < record.windowEnds
+            guard let record = state.records[Self.key(of: address)], record.failures >= limit, now < record.windowEnds
             else {
                 return nil
             }
@@ -43,16 +43,16 @@ final class FailureLimiter: Sendable {
         }
     }
 
-    /// - Parameter isBehindProxy: The address speaks for many clients.
-    func count(_ address: SocketAddress, isBehindProxy: Bool, now: Double) {
-        guard limit > 0, !isBehindProxy else { return }
+    func count(_ address: IPAddress, now: Double) {
+        guard limit > 0 else { return }
+        let key = Self.key(of: address)
         state.withLock { state in
             if state.records.count >= capacity { forget(&state, now) }
-            guard state.records.count < capacity || state.records[address.prefixKey] != nil else { return }
-            var record = state.records[address.prefixKey] ?? Record(failures: 0, windowEnds: now + window)
+            guard state.records.count < capacity || state.records[key] != nil else { return }
+            var record = state.records[key] ?? Record(failures: 0, windowEnds: now + window)
             if now >= record.windowEnds { record = Record(failures: 0, windowEnds: now + window) }
             record.failures += 1
-            state.records[address.prefixKey] = record
+            state.records[key] = record
         }
     }
 
@@ -61,5 +61,14 @@ final class FailureLimiter: Sendable {
         guard now >= state.cleanAt else { return }
         state.cleanAt = now + window / 8
         state.records = state.records.filter { now < $0.value.windowEnds }
+    }
+
+    /// What one customer usually has: an IPv4 address, or the /64 of an IPv6 address.
+    private static func key(of address: IPAddress) -> UInt64 {
+        switch address.form {
+        // No /64 that anybody has begins with 32 zero bits.
+        case .v4(let value): UInt64(value)
+        case .v6(let value): UInt64(truncatingIfNeeded: value >> 64)
+        }
     }
 }

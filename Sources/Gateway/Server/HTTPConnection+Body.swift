@@ -8,7 +8,8 @@ struct BodyState {
     enum Rest {
         case none
         case length(UInt64)
-        case chunked(ChunkedDecoder)
+        /// Boxed: the decoder is large, and most requests have no body to copy it around for.
+        indirect case chunked(ChunkedDecoder)
     }
 
     var rest: Rest = .none

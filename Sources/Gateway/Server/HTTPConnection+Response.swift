@@ -21,6 +21,21 @@ struct ReplyState {
 extension HTTPConnection {
     /// Writes a response, waits while its client is slow, and records the exchange.
     func send(_ response: Response, to request: Request, started: MonotonicTime) async {
+        guard !sendAtOnce(response, to: request, started: started) else { return }
+        switch response.body {
+        case .stream(let length, let write):
+            await sendStream(response, to: request, length: length, write)
+        case .upstream(let upstream):
+            await relay(response, to: request, from: upstream)
+        case .empty, .literal, .bytes, .webSocket: break
+        }
+        record(response.status, request, started: started)
+    }
+
+    /// Writes a response whose body is at hand, and records the exchange.
+    ///
+    /// - Returns: Whether it did; a body that still has to be made is left to ``send(_:to:started:)``.
+    func sendAtOnce(_ response: Response, to request: Request, started: MonotonicTime) -> Bool {
         if !body.isComplete, body.expectsContinue { reply.mustClose = true }
         // An upstream that answers before it has the whole body leaves a reader behind, who would compete with ours.
         if inputWaiter != nil { reply.mustClose = true }
@@ -30,13 +45,10 @@ extension HTTPConnection {
             writeWhole(response, to: request, body: .length(UInt64(text.utf8CodeUnitCount))) { $0.append(text) }
         case .bytes(let bytes):
             writeWhole(response, to: request, body: .length(UInt64(bytes.count))) { $0.append(bytes) }
-        case .stream(let length, let write):
-            await sendStream(response, to: request, length: length, write)
-        case .upstream(let upstream):
-            await relay(response, to: request, from: upstream)
-        case .webSocket: break
+        case .stream, .upstream, .webSocket: return false
         }
         record(response.status, request, started: started)
+        return true
     }
 
     private func plan(_ response: Response, _ request: Request, _ body: OutgoingBody) -> ResponsePlan {

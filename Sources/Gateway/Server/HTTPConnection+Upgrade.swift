@@ -41,8 +41,8 @@ extension HTTPConnection {
         var handshake = HandshakeRequest()
         handshake.method = request.method.wireName.description
         handshake.minorVersion = Int(request.head.minorVersion)
-        handshake.host = request.authority
-        handshake.isSecure = request.isSecure
+        handshake.host = request.externalHost
+        handshake.isSecure = request.isSecureForClient
         handshake.upgrade = request.values(of: .upgrade)
         handshake.connection = request.values(of: .connection)
         handshake.key = request.values(of: .secWebSocketKey)

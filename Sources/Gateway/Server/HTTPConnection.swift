@@ -16,8 +16,11 @@ import PluginKit
     let router: Router
     /// Whose request is being answered.
     private(set) var route: ResolvedRoute
-    /// The peer as the access log writes it.
-    let remote: [UInt8]
+    /// Who is at the other end, as long as no field says more.
+    let origin: ConnectionClient
+    /// The client of the current request as the access log writes it.
+    private(set) var remote: [UInt8] = []
+    private(set) var remoteAddress: IPAddress
 
     private var parser: RequestParser
     private var head = RequestHead()
@@ -53,16 +56,26 @@ import PluginKit
         case over
     }
 
-    init(stream: ByteStream, server: LoopServer, router: Router) {
+    /// - Parameter header: What a proxy said ahead of the stream.
+    init(stream: ByteStream, server: LoopServer, router: Router, header: ProxyProtocolHeader? = nil) {
         self.stream = stream
         self.server = server
         self.router = router
         route = router.fallback
-        remote = Array(stream.peer.host.utf8)
+        origin = ConnectionClient(
+            peer: stream.peer, isSecure: stream.isSecure, header: header, rule: server.clients)
+        remoteAddress = origin.client.address
+        remoteAddress.append(to: &remote)
         parser = RequestParser(limits: server.settings.headLimits)
     }
 
     var settings: CoreSettings { server.settings }
+
+    func writeRemote(_ address: IPAddress) {
+        remote.removeAll(keepingCapacity: true)
+        address.append(to: &remote)
+        remoteAddress = address
+    }
 
     // MARK: The task
 
@@ -75,7 +88,12 @@ import PluginKit
     }
 
     private func serve() async {
-        while await readHead(), await answer() { recycle() }
+        // What can be done at once is done without an async call: each costs a frame and, on the way back, a switch.
+        while true {
+            if !readHeadAtOnce() { guard await readHead() else { break } }
+            guard await answer() else { break }
+            recycle()
+        }
         letGoOfRequest()
         task = nil
         guard phase != .upgraded else { return }
@@ -96,9 +114,10 @@ import PluginKit
             // Who left meanwhile gets no socket: nobody would ever close it.
             guard stream.isOpen, let refusal = open(upgrade, for: request, started: started) else { return false }
             await send(refusal, to: request, started: started)
-        } else {
+        } else if !sendAtOnce(response, to: request, started: started) {
             await send(response, to: request, started: started)
         }
+        if let decided = continuesAtOnce { return decided }
         return await mayContinue()
     }
 
@@ -108,6 +127,7 @@ import PluginKit
             route = found.route
             request.plugin = route.plugin
             try refuseLargeBody()
+            if let handler = found.chain.plainHandler { return try await handler(request) }
             return try await found.chain.run(request)
         } catch let fault as GatewayFault {
             return fault.response(requestID: request.id)
@@ -125,6 +145,13 @@ import PluginKit
         guard let declared = body.declared, declared > UInt64(settings.maxBody.bytes) else { return }
         reply.mustClose = true
         throw GatewayFault.contentTooLarge(limit: settings.maxBody.bytes)
+    }
+
+    /// Whether another request may follow, if that can be told without waiting.
+    private var continuesAtOnce: Bool? {
+        guard !isClosed, !reply.mustClose, inputWaiter == nil else { return false }
+        guard body.isComplete, stream.unsent <= settings.sendBuffer.bytes else { return nil }
+        return !server.isDraining || hasInput
     }
 
     private func mayContinue() async -> Bool {
@@ -151,6 +178,12 @@ import PluginKit
         guard let request = request.take() else { return }
         request.detach()
         request.body.end()
+    }
+
+    /// Points ``request`` at the next head if all of it is here. One that is refused is left to ``readHead()``.
+    private func readHeadAtOnce() -> Bool {
+        guard !isClosed, hasInput else { return false }
+        return (try? parseHead()) ?? false
     }
 
     /// Waits for the next head and points ``request`` at it; `false` at the end of the connection.
@@ -190,7 +223,7 @@ import PluginKit
     private func parseHead() throws(RequestError) -> Bool {
         if leftover.isEmpty {
             guard unsafe !window.isEmpty, try unsafe parser.parse(window, into: &head) else { return false }
-            unsafe beginRequest().borrow(head, UnsafeRawBufferPointer(rebasing: window[..<head.length]))
+            unsafe begin(UnsafeRawBufferPointer(rebasing: window[..<head.length]))
             unsafe window = UnsafeRawBufferPointer(rebasing: window[head.length...])
         } else {
             // Bytes of our own: the array may move, so the request takes a copy at once.
@@ -207,15 +240,22 @@ import PluginKit
             do throws(RequestError) {
                 let fresh = unsafe UnsafeRawBufferPointer(rebasing: raw[leftoverUsed...])
                 guard try unsafe parser.parse(fresh, into: &head) else { return .success(false) }
-                let request = beginRequest()
-                unsafe request.borrow(head, UnsafeRawBufferPointer(rebasing: fresh[..<head.length]))
-                request.detach()
+                unsafe begin(UnsafeRawBufferPointer(rebasing: fresh[..<head.length])).detach()
                 return .success(true)
             } catch {
                 return .failure(error)
             }
         }
         return try result.get()
+    }
+
+    /// Points the request at the head just parsed, which `bytes` hold.
+    @discardableResult
+    private func begin(_ bytes: UnsafeRawBufferPointer) -> Request {
+        let request = nextRequest()
+        unsafe identify(request, &head, bytes)
+        unsafe request.borrow(head, bytes)
+        return request
     }
 
     /// The next `count` bytes of ``leftover`` have been dealt with.
@@ -229,7 +269,7 @@ import PluginKit
         leftoverUsed = 0
     }
 
-    private func beginRequest() -> Request {
+    private func nextRequest() -> Request {
         if let request { return request }
         let fresh = Request(
             loop: stream.loop, peer: stream.peer, isSecure: stream.isSecure, body: RequestBody(source: self),
@@ -250,14 +290,20 @@ import PluginKit
     // MARK: Waiting
 
     /// Suspends until bytes arrived, or the connection ended, or its deadline passed.
+    @inline(__always)
     func input() async {
         guard !isClosed else { return }
         if leftoverUsed > 0 {
             leftover.removeFirst(leftoverUsed)
             leftoverUsed = 0
         }
-        stream.resumeInput()
-        await suspend { inputWaiter = $0 }
+        // Only once it is noted who waits: a handler that has lost its isolation is suspended on the way already, and
+        // what comes then would wake nobody.
+        await suspend { waiter in
+            guard !isClosed, !timedOut else { return waiter.resume() }
+            inputWaiter = waiter
+            stream.resumeInput()
+        }
     }
 
     /// Suspends while more than `limit` bytes wait to be sent.
@@ -266,7 +312,9 @@ import PluginKit
         while !isClosed, stream.unsent > limit {
             stream.deadline = stream.loop.now + settings.writeTimeout
             reply.sentAtDeadline = stream.sent
-            await suspend { outputWaiter = $0 }
+            await suspend { waiter in
+                if isClosed || stream.unsent <= limit { waiter.resume() } else { outputWaiter = waiter }
+            }
         }
         stream.deadline = .distantFuture
     }

@@ -21,6 +21,7 @@ final class LoopServer {
     let messageLimits: MessageLimits
     let heartbeatPolicy: HeartbeatPolicy
     let origins: OriginPolicy
+    let clients: ClientAddressRule
     private(set) var generation: Generation
     private(set) var isDraining = false
 
@@ -31,6 +32,9 @@ final class LoopServer {
     private var datesAt = MonotonicTime(nanoseconds: 0)
     private var connections: [ObjectIdentifier: HTTPConnection] = [:]
     private var sockets: [ObjectIdentifier: WebSocketConnection] = [:]
+    /// Connections that have yet to say whose they are.
+    private var preambles: [ObjectIdentifier: ProxyPreamble] = [:]
+    private var preambleLog = MonotonicTime(nanoseconds: 0)
     private var listeners: [Listener] = []
     private var drained: (() -> Void)?
     private var flushTimer = TimerToken.none
@@ -52,6 +56,7 @@ final class LoopServer {
         messageLimits = settings.messageLimits
         heartbeatPolicy = settings.heartbeat
         origins = generation.settings.origins
+        clients = generation.settings.clients.rule
         requestIDs = RequestIDGenerator()
     }
 
@@ -81,25 +86,66 @@ final class LoopServer {
         let listener = Listener(
             descriptor: descriptor, loop: loop, limits: limits, report: shared.report,
             mayAccept: { [shared] in shared.connections.hasRoom(for: entry) },
-            accepted: { [unowned self] in accept($0, from: $1, router: router, tls: tls) })
+            accepted: { [unowned self] in
+                shared.connections.enter()
+                metrics.connectionsAccepted.increment()
+                if entry != .operations, clients.source == .proxyProtocol {
+                    awaitHeader($0, from: $1, router: router, tls: tls)
+                } else {
+                    open($0, from: $1, header: nil, router: router, tls: tls)
+                }
+            })
         try listener.start()
         listeners.append(listener)
     }
 
-    private func accept(_ descriptor: CInt, from peer: SocketAddress, router: Router, tls: TLSServerContext?) {
-        shared.connections.enter()
-        metrics.connectionsAccepted.increment()
+    /// Reads the PROXY header of a connection, which only a trusted proxy may open, and must send.
+    private func awaitHeader(_ descriptor: CInt, from peer: SocketAddress, router: Router, tls: TLSServerContext?) {
+        guard clients.trusts(peer.ipAddress) else {
+            WatchedDescriptor.discard(descriptor)
+            return refuse(peer, reason: "it is not in TRUSTED_PROXIES")
+        }
+        let preamble = ProxyPreamble(descriptor: descriptor, loop: loop)
+        preambles[ObjectIdentifier(preamble)] = preamble
+        preamble.start(patience: settings.headTimeout) { [unowned self] preamble, outcome in
+            preambles[ObjectIdentifier(preamble)] = nil
+            switch outcome {
+            case .header(let header, let descriptor):
+                open(descriptor, from: peer, header: header, router: router, tls: tls)
+            case .refused(let reason): refuse(peer, reason: reason)
+            case .left: leave()
+            }
+        }
+    }
+
+    private func refuse(_ peer: SocketAddress, reason: String) {
+        metrics.proxyRefusals.increment()
+        leave()
+        // Whoever knocks all day must not fill the disk; the counter knows the rest.
+        guard loop.now >= preambleLog else { return }
+        preambleLog = loop.now + .seconds(1)
+        log.warn("connection refused: no PROXY header", .string("peer", peer.description), .string("reason", reason))
+    }
+
+    private func leave() {
+        shared.connections.leave()
+        reportDrained()
+    }
+
+    private func open(
+        _ descriptor: CInt, from peer: SocketAddress, header: ProxyProtocolHeader?, router: Router,
+        tls: TLSServerContext?
+    ) {
         let cipher: TLSSession?
         do {
             cipher = try tls.map { try $0.session(on: descriptor) }
         } catch {
             log.error("TLS session could not be made", .string("reason", "\(error)"))
-            shared.connections.leave()
             WatchedDescriptor.discard(descriptor)
-            return
+            return leave()
         }
         let stream = ByteStream(descriptor: descriptor, peer: peer, loop: loop, cipher: cipher)
-        let connection = HTTPConnection(stream: stream, server: self, router: router)
+        let connection = HTTPConnection(stream: stream, server: self, router: router, header: header)
         connections[ObjectIdentifier(connection)] = connection
         stream.deadline = loop.now + settings.headTimeout
         do throws(SystemError) {
@@ -248,17 +294,18 @@ final class LoopServer {
 
     /// Ends what is left, mid-response or not.
     func cutOff() {
+        for preamble in preambles.values { preamble.cutOff() }
         for connection in connections.values { connection.stream.abort() }
         for socket in sockets.values { socket.stream.abort() }
     }
 
     private func reportDrained() {
-        guard isDraining, connections.isEmpty, sockets.isEmpty, let done = drained else { return }
+        guard isDraining, preambles.isEmpty, connections.isEmpty, sockets.isEmpty, let done = drained else { return }
         drained = nil
         done()
     }
 
-    var openConnections: Int { connections.count + sockets.count }
+    var openConnections: Int { preambles.count + connections.count + sockets.count }
 
     // MARK: Record
 
@@ -273,7 +320,6 @@ final class LoopServer {
         let record = AccessRecord(
             status: status.code, received: received, sent: sent, microseconds: microseconds,
             minorVersion: Int(request.head.minorVersion))
-        let id = request.id.bytes
         let name = route.name
         let head = request.head
         let bytes = unsafe request.headBytes
@@ -283,11 +329,14 @@ final class LoopServer {
         }
         let method = unsafe head.methodRange.of(bytes).assumingMemoryBound(to: UInt8.self)
         let path = unsafe head.path(in: bytes).assumingMemoryBound(to: UInt8.self)
-        unsafe redacted.withUnsafeBytes { query in
-            unsafe accessLog.record(
-                record, method: method.span, path: path.span,
-                query: query.assumingMemoryBound(to: UInt8.self).span, requestID: id.span, remote: remote.span,
-                route: name.span, at: wallTime)
+        let trace = unsafe (request.traceRange ?? .empty).of(bytes).assumingMemoryBound(to: UInt8.self)
+        request.id.withBytes { id in
+            unsafe redacted.withUnsafeBytes { query in
+                unsafe accessLog.record(
+                    record, method: method.span, path: path.span,
+                    query: query.assumingMemoryBound(to: UInt8.self).span, requestID: id, remote: remote.span,
+                    route: name.span, trace: trace.span, at: wallTime)
+            }
         }
         if !flushTimer.isSet {
             flushTimer = loop.setTimer(at: loop.now + .milliseconds(200), for: self, tag: 0)

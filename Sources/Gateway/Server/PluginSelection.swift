@@ -47,7 +47,7 @@ package enum PluginSelection {
 
     private static func unknown(_ name: String, among compiled: [any Plugin.Type]) -> String {
         let known = compiled.map { type in type.name.text }
-        if let nearest = nearestName(to: name, among: known) {
+        if let nearest = nearestName(to: name, among: known, tolerance: max(1, name.utf8.count / 4)) {
             return "PLUGINS names \(name), which does not exist; did you mean \(nearest)?"
         }
         return "PLUGINS names \(name), which does not exist; there are \(known.joined(separator: ", "))"

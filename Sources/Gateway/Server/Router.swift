@@ -166,7 +166,8 @@ final class Router: Sendable {
 
     private func refusal(of nodes: [Node], for request: Request) -> Match {
         guard !nodes.isEmpty else { return .nothing }
-        if request.method == .get, nodes.contains(where: { $0.webSocket != nil }) { return .upgradeRequired }
+        let isRead = request.method == .get || request.method == .head
+        if isRead, nodes.contains(where: { $0.webSocket != nil }) { return .upgradeRequired }
         let allowed = nodes.reduce(into: Set<String>()) { $0.formUnion($1.allowed) }
         return .methodNotAllowed(allowed: allowed.sorted().joined(separator: ", "))
     }

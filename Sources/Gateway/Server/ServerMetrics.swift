@@ -22,6 +22,7 @@ final class ServerMetrics: Sendable {
     let registry: Metrics
     let connectionsAccepted: Counter
     let refusedRequests: Counter
+    let proxyRefusals: Counter
     let brokenResponses: Counter
     let writeTimeouts: Counter
     let bytesReceived: Counter
@@ -39,6 +40,8 @@ final class ServerMetrics: Sendable {
             "gateway_connections_accepted_total", "Client connections accepted.")
         refusedRequests = try registry.counter(
             "gateway_http_refused_requests_total", "Requests whose head was refused, answered and closed.")
+        proxyRefusals = try registry.counter(
+            "gateway_proxy_protocol_refused_total", "Connections closed for want of a trusted proxy's PROXY header.")
         brokenResponses = try registry.counter(
             "gateway_http_broken_responses_total", "Responses cut short on purpose because their source failed.")
         writeTimeouts = try registry.counter(

@@ -13,6 +13,8 @@ final class SharedState: Sendable {
     let assembly: ByteBudget
     /// Compression windows of all sockets.
     let compression: ByteBudget
+    let unlistedProxy = OnceNotice()
+    let unreadableProxy = OnceNotice()
 
     init(settings: CoreSettings, report: @escaping @Sendable (RuntimeReport) -> Void) {
         connections = ConnectionCount(limit: settings.listen.maxConnections)

@@ -52,19 +52,22 @@ package final class AccessLogBuffer {
     /// - Parameter path: Without the query.
     /// - Parameter query: Without the question mark and **already redacted**; empty for none.
     /// - Parameter route: The plugin or route that answered; empty if none did.
+    /// - Parameter trace: The id of the trace that the request belongs to; empty for none. JSON only.
     /// - Parameter now: The loop's cached wall clock.
     package func record(
         _ record: AccessRecord, method: Span<UInt8>, path: Span<UInt8>, query: Span<UInt8>, requestID: Span<UInt8>,
-        remote: Span<UInt8>, route: Span<UInt8>, at now: WallTime
+        remote: Span<UInt8>, route: Span<UInt8>, trace: Span<UInt8> = Span(), at now: WallTime
     ) {
         if now.seconds != second { startSecond(now) }
         // Six bytes is the longest escape of one byte; 512 cover names, numbers and punctuation.
-        let foreign = method.count + path.count + query.count + requestID.count + remote.count + route.count
+        let names = requestID.count + remote.count + route.count + trace.count
+        let foreign = method.count + path.count + query.count + names
         unsafe buffer.appendInPlace(room: 512 + stamp.count + 6 * foreign) { free in
             guard var line = unsafe LineCursor(free) else { return 0 }
             switch format {
             case .json:
-                unsafe writeJSON(record, method, path, query, requestID, remote, route, now.milliseconds, to: &line)
+                unsafe writeJSON(
+                    record, method, path, query, requestID, remote, route, trace, now.milliseconds, to: &line)
             case .text:
                 unsafe writeText(record, method, path, query, requestID, remote, route, to: &line)
             }
@@ -99,12 +102,16 @@ package final class AccessLogBuffer {
     @unsafe @inline(__always)
     private func writeJSON(
         _ record: AccessRecord, _ method: Span<UInt8>, _ path: Span<UInt8>, _ query: Span<UInt8>,
-        _ requestID: Span<UInt8>, _ remote: Span<UInt8>, _ route: Span<UInt8>, _ milliseconds: Int,
-        to line: inout LineCursor
+        _ requestID: Span<UInt8>, _ remote: Span<UInt8>, _ route: Span<UInt8>, _ trace: Span<UInt8>,
+        _ milliseconds: Int, to line: inout LineCursor
     ) {
         unsafe line.put(stamp)
         unsafe line.patch(milliseconds: milliseconds, at: Self.millisecondsAt)
         unsafe line.put(escaping: requestID)
+        if !trace.isEmpty {
+            unsafe line.put("\",\"traceId\":\"")
+            unsafe line.put(escaping: trace)
+        }
         unsafe line.put("\",\"remote\":\"")
         unsafe line.put(escaping: remote)
         unsafe line.put("\",\"method\":\"")

@@ -1,22 +1,58 @@
 package import GatewayBytes
 
-/// The id that a request gets here: 128 random bits, written as 32 hexadecimal digits.
+/// What names a request in logs, in errors and towards upstreams: 128 bits of the gateway's own, written as 32
+/// hexadecimal digits, or the text that a trusted proxy chose.
+///
+/// Only a text of another form than the gateway's own needs memory.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {
-    package let high: UInt64
-    package let low: UInt64
+    private let high: UInt64
+    private let low: UInt64
+    /// `nil` for the usual form.
+    private let text: [UInt8]?
 
     package init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
+        text = nil
     }
 
-    /// The number of bytes of the written form.
-    package static let length = 32
+    /// Takes over an id that somebody else chose.
+    ///
+    /// - Returns: `nil` unless it is 1 through 128 of `[A-Za-z0-9._-]`.
+    package init?(foreign bytes: Span<UInt8>) {
+        guard Self.isAcceptable(bytes) else { return nil }
+        let words = Self.words(bytes)
+        (high, low) = words ?? (0, 0)
+        text = words == nil ? unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) } : nil
+    }
 
-    package func append(to buffer: inout OutputBuffer) { buffer.append(bytes.span) }
+    /// Reads the gateway's own form, which is also nginx's.
+    private static func words(_ bytes: Span<UInt8>) -> (UInt64, UInt64)? {
+        guard bytes.count == 32 else { return nil }
+        var words: (UInt64, UInt64) = (0, 0)
+        for place in 0..<32 {
+            let nibble: UInt8
+            switch bytes[place] {
+            case 0x30...0x39: nibble = bytes[place] - 0x30
+            case 0x61...0x66: nibble = bytes[place] - 0x57
+            default: return nil
+            }
+            if place < 16 { words.0 = words.0 << 4 | UInt64(nibble) } else { words.1 = words.1 << 4 | UInt64(nibble) }
+        }
+        return words
+    }
+
+    package func append(to buffer: inout OutputBuffer) { withBytes { buffer.append($0) } }
 
     /// The written form, without an allocation.
-    package var bytes: InlineArray<32, UInt8> {
+    @inline(__always)
+    package func withBytes<R>(_ body: (Span<UInt8>) -> R) -> R {
+        if let text { return body(text.span) }
+        let digits = digits
+        return body(digits.span)
+    }
+
+    private var digits: InlineArray<32, UInt8> {
         InlineArray { place in
             let word = place < 16 ? high : low
             let nibble = UInt8(truncatingIfNeeded: word >> UInt64((15 - place & 15) * 4)) & 0xF
@@ -25,12 +61,13 @@ package struct RequestID: Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        let bytes = bytes
-        return String(decoding: bytes.indices.map { bytes[$0] }, as: UTF8.self)
+        withBytes { bytes in
+            unsafe bytes.withUnsafeBufferPointer { unsafe String(decoding: $0, as: UTF8.self) }
+        }
     }
 
     /// True if an id that somebody else chose may be taken over: 1 through 128 of `[A-Za-z0-9._-]`.
-    package static func isAcceptable(_ bytes: Span<UInt8>) -> Bool {
+    private static func isAcceptable(_ bytes: Span<UInt8>) -> Bool {
         guard (1...128).contains(bytes.count) else { return false }
         for index in bytes.indices {
             switch bytes[index] {

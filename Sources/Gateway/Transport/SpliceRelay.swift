@@ -35,6 +35,7 @@ package final class SpliceRelay: TimerTarget {
     private var waiter: Waiter?
     private var failure: RelayError?
     private var sourceIsGone = false
+    private var hasNews = false
 
     /// - Parameter patience: How long nothing may move.
     package init(from source: ByteStream, to sink: ByteStream, patience: Duration) throws(RelayError) {
@@ -52,7 +53,9 @@ package final class SpliceRelay: TimerTarget {
     /// Moves exactly `count` bytes. Once. Neither stream may have input or output waiting in the process.
     ///
     /// - Throws: ``RelayError``. Both streams are left open; what is to become of them is the caller's decision.
-    package func run(_ count: UInt64) async throws(RelayError) {
+    package func run(
+        _ count: UInt64, isolation: isolated (any Actor)? = #isolation
+    ) async throws(RelayError) {
         guard count > 0 else { return }
         left = count
         source.beginRelay(self)
@@ -62,7 +65,9 @@ package final class SpliceRelay: TimerTarget {
         nonisolated(unsafe) let shared = self
         let loop = loop
         let failure = await withTaskCancellationHandler {
-            unsafe await shared.move(count)
+            // Named so that this closure stays on the caller's actor: leaving it is a suspension of its own.
+            _ = isolation
+            return unsafe await shared.move(count)
         } onCancel: {
             // Not here: the canceller holds the task's own lock, which resuming the task takes too.
             if loop.isCurrent {
@@ -85,13 +90,20 @@ package final class SpliceRelay: TimerTarget {
             fill()
             drain()
             if failure != nil { continue }
-            if before == (moved, pipe.count) { await suspend { waiter = $0 } }
+            if before == (moved, pipe.count) { await news() }
             if moved >= turnEnd {
                 turnEnd = moved + Self.turnBytes
                 await loop.nextTurn()
             }
         }
         return nil
+    }
+
+    private func news() async {
+        hasNews = false
+        await suspend { waiter in
+            if hasNews { waiter.resume() } else { self.waiter = waiter }
+        }
     }
 
     private func fill() {
@@ -127,11 +139,13 @@ package final class SpliceRelay: TimerTarget {
             // What the source had sent before may still be moved.
             sourceIsGone = true
         }
+        hasNews = true
         waiter.wake()
     }
 
     private func stop(_ reason: RelayError) {
         if failure == nil { failure = reason }
+        hasNews = true
         waiter.wake()
     }
 

@@ -85,6 +85,9 @@ final class Resolver {
         throw outcome == .cancelled ? .connectFailed("cancelled") : .connectTimedOut
     }
 
+    /// Names remembered or being looked up.
+    var count: Int { entries.count }
+
     /// Forgets what has expired, else anything that is not pending, once the memory is full.
     private func makeRoom() {
         guard entries.count >= settings.nameCacheSize else { return }

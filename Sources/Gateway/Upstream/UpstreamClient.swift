@@ -8,14 +8,11 @@ package import GatewayTelemetry
 ///
 /// Streams both ways with back-pressure. Follows no redirect: where one leads is the caller's decision. Retries once,
 /// and only when a reused connection died before it answered an idempotent request (RFC 9112 §9.3.1).
-@safe package final class UpstreamClient: Sendable {
-    // Safe: each element is made, used and read by the loop of its index only.
-    private nonisolated(unsafe) let pools: UnsafeMutablePointer<UpstreamPool?>
+package final class UpstreamClient: Sendable {
+    private let pools: PerLoop<UpstreamPool>
     private let loopCount: Int
     private let settings: UpstreamSettings
-    private let tls: TLSClientContext
     private let metrics: UpstreamMetrics
-    private let names: Resolver.Source
 
     package convenience init(
         loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics
@@ -30,18 +27,12 @@ package import GatewayTelemetry
         loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics,
         names: @escaping Resolver.Source
     ) {
-        self.names = names
         self.loopCount = loopCount
         self.settings = settings
-        self.tls = tls
         self.metrics = metrics
-        unsafe pools = .allocate(capacity: loopCount)
-        unsafe pools.initialize(repeating: nil, count: loopCount)
-    }
-
-    deinit {
-        unsafe pools.deinitialize(count: loopCount)
-        unsafe pools.deallocate()
+        pools = PerLoop(count: loopCount) { loop in
+            UpstreamPool(loop: loop, settings: settings, tls: tls, metrics: metrics, names: names)
+        }
     }
 
     /// Sends a request and returns once the head of its response has arrived.
@@ -54,15 +45,20 @@ package import GatewayTelemetry
         guard let loop = EventLoop.current, loop.index < loopCount else {
             throw UpstreamError.unsendable("the caller is not on an event loop")
         }
-        let pool = pool(of: loop)
+        let pool = pools.value(on: loop)
         let timeouts = request.timeouts ?? settings.timeouts
         let origin = UpstreamOrigin(
             scheme: request.url.scheme, host: request.url.hostName, port: request.url.port,
             destination: request.destination)
         var isRetry = false
         while true {
+            try Task.checkCancellation()
             let connection = try await pool.connection(
                 to: origin, address: request.url.address, fresh: isRetry, timeouts: timeouts)
+            guard !Task.isCancelled else {
+                connection.finish(reusable: true)
+                throw CancellationError()
+            }
             do {
                 let (head, bytes) = try await connection.exchange(request, timeouts: timeouts)
                 let body = UpstreamBody(
@@ -78,13 +74,6 @@ package import GatewayTelemetry
                 metrics.retried.increment()
             }
         }
-    }
-
-    private func pool(of loop: EventLoop) -> UpstreamPool {
-        if let pool = unsafe pools[loop.index] { return pool }
-        let pool = UpstreamPool(loop: loop, settings: settings, tls: tls, metrics: metrics, names: names)
-        unsafe pools[loop.index] = pool
-        return pool
     }
 }
 

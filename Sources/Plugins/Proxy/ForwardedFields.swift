@@ -2,26 +2,13 @@ import PluginKit
 
 /// The fields of a request as its upstream gets them.
 enum ForwardedFields {
-    /// Who the client is, as far as the gateway itself can tell.
-    struct Client {
-        /// The address at the other end of the connection.
-        let address: String
-        let isSecure: Bool
-        /// What it asked for; empty for HTTP/1.0 without Host.
-        let authority: String
-        let requestID: String
-    }
-
     static func of(_ request: Request) throws(FieldValueError) -> HeaderFields {
-        let client = Client(
-            address: request.peer.host, isSecure: request.isSecure, authority: request.authority,
-            requestID: request.id.description)
-        return try unsafe of(request.head, request.headBytes, from: client)
+        try unsafe of(request.head, request.headBytes, from: ForwardedClient(request))
     }
 
     /// End-to-end fields as they came, and the client's identity written anew (RFC 9110 §7.6.1).
     static func of(
-        _ head: RequestHead, _ bytes: UnsafeRawBufferPointer, from client: Client
+        _ head: RequestHead, _ bytes: UnsafeRawBufferPointer, from client: ForwardedClient
     ) throws(FieldValueError) -> HeaderFields {
         var fields = HeaderFields(reserving: head.length + 256)
         for field in head.fields {
@@ -30,10 +17,9 @@ enum ForwardedFields {
             else { continue }
             unsafe fields.append(field, from: bytes)
         }
-        try fields.append(.xForwardedFor, checking: client.address)
-        fields.append(.xForwardedProto, client.isSecure ? "https" : "http")
-        if !client.authority.isEmpty { try fields.append(.xForwardedHost, checking: client.authority) }
-        try fields.append(.xRequestID, checking: client.requestID)
+        // Behind those of the proxies before (RFC 9110 §7.6.3): the version that was received, and a name for who did.
+        fields.append(.via, head.minorVersion == 0 ? "1.0 gateway" : "1.1 gateway")
+        try fields.append(client)
         return fields
     }
 

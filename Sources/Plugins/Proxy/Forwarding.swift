@@ -8,6 +8,7 @@ struct Forwarding: Sendable {
     let log: Logger
 
     func answer(_ request: Request) async throws -> Response {
+        if Self.forwardsLeft(of: request) == 0 { return Self.ownOptions }
         let forwarded = try forwarded(request)
         do {
             let answer = try await upstream.send(forwarded)
@@ -33,8 +34,26 @@ struct Forwarding: Sendable {
         }
         var forwarded = UpstreamRequest(
             request.method, try url(of: request), destination: .operator, fields: try ForwardedFields.of(request))
+        if let left = Self.forwardsLeft(of: request) {
+            try forwarded.fields.set(.maxForwards, checking: String(left - 1))
+        }
         forwarded.body = Self.body(of: request)
         return forwarded
+    }
+
+    /// How many more times an OPTIONS request may be forwarded; `nil` when it does not say. For other methods that are
+    /// forwarded the field has no meaning (RFC 9110 §7.6.2).
+    private static func forwardsLeft(of request: Request) -> Int? {
+        guard request.method == .options, let text = request.header(.maxForwards), let left = Int(text), left >= 0
+        else { return nil }
+        return left
+    }
+
+    /// The answer of the last recipient that Max-Forwards allows: what this route would forward.
+    private static var ownOptions: Response {
+        var fields = HeaderFields()
+        fields.append(.allow, "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
+        return Response(status: .noContent, fields: fields)
     }
 
     /// TRACE would show the upstream's view, credentials included, and CONNECT is for forward proxies.

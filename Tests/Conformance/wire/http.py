@@ -7,7 +7,9 @@ import time
 from .tcp import Closed, Connection
 
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) ([\t -~\x80-\xff]*)")
-FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*")
+FIELD_LINE = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*"
+)
 IMF_DATE = re.compile(
     r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [0-9]{4} "
     r"[0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
@@ -199,7 +201,9 @@ def refused(gateway, data, *statuses, follow=CANARY):
         first = responses[0]
         allowed = statuses or (*range(400, 500), 501, 505)
         assert first.status in allowed, f"answered {first.status} {first.body[:200]!r}, expected {statuses or '4xx'}"
-        assert len(responses) == 1, f"{len(responses) - 1} more answered on a connection that had to be closed: {responses[1:]}"
+        assert (
+            len(responses) == 1
+        ), f"{len(responses) - 1} more answered on a connection that had to be closed: {responses[1:]}"
         assert b"canary" not in first.body, "the body of the next request was taken for this one's"
         assert "close" in first.options(), "RFC 9112 9.6: a last response without Connection: close"
         return first

@@ -53,7 +53,10 @@ def fragments(opcode, payload, size, rsv=0):
     """A message as frames of at most `size` bytes."""
     pieces = [payload[at : at + size] for at in range(0, len(payload), size)] or [b""]
     last = len(pieces) - 1
-    return [frame(opcode if n == 0 else CONTINUATION, piece, n == last, rsv if n == 0 else 0) for n, piece in enumerate(pieces)]
+    return [
+        frame(opcode if n == 0 else CONTINUATION, piece, n == last, rsv if n == 0 else 0)
+        for n, piece in enumerate(pieces)
+    ]
 
 
 class Frame:
@@ -65,7 +68,7 @@ class Frame:
         return struct.unpack("!H", self.payload[:2])[0] if self.payload else None
 
     def __repr__(self):
-        return f"<frame opcode={self.opcode} fin={self.fin} rsv={self.rsv} {len(self.payload)} bytes {self.payload[:60]!r}>"
+        return f"<frame opcode={self.opcode} fin={self.fin} rsv={self.rsv} {len(self.payload)} B {self.payload[:60]!r}>"
 
 
 class Deflate:
@@ -215,7 +218,13 @@ class WebSocket(HTTPConnection):
 def handshake(key="dGhlIHNhbXBsZSBub25jZQ==", path="/ws", fields="", host="gateway.test", without=(), **changes):
     """An opening handshake as bytes. `without` names lines to leave out, `changes` replace values (`upgrade="x"`)."""
     lines = {"host": host, "upgrade": "websocket", "connection": "Upgrade", "key": key, "version": "13"} | changes
-    names = {"host": "Host", "upgrade": "Upgrade", "connection": "Connection", "key": "Sec-WebSocket-Key", "version": "Sec-WebSocket-Version"}
+    names = {
+        "host": "Host",
+        "upgrade": "Upgrade",
+        "connection": "Connection",
+        "key": "Sec-WebSocket-Key",
+        "version": "Sec-WebSocket-Version",
+    }
     head = f"GET {path} HTTP/1.1\r\n" + "".join(f"{names[n]}: {v}\r\n" for n, v in lines.items() if n not in without)
     return (head + fields + "\r\n").encode("latin-1")
 

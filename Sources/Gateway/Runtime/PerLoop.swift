@@ -1,6 +1,3 @@
-package import GatewayRuntime
-import Synchronization
-
 /// State that each loop has for itself: caches, pools. No locks, because each value stays on one loop.
 @safe package final class PerLoop<Value>: Sendable {
     private final class Box {

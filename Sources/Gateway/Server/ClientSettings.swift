@@ -1,0 +1,59 @@
+package import GatewayConfig
+package import GatewayHTTP
+
+/// Whose word on clients counts, and where it stands.
+package struct ClientSettings: Settings {
+    package let rule: ClientAddressRule
+
+    package init(from env: inout SettingsReader) {
+        let source = env.optional(
+            exactly: "CLIENT_IP_HEADER", default: ClientAddressSource.xForwardedFor,
+            """
+            Where proxies in front name the client: the one place that is read, from its end, and only if the sender is \
+            in TRUSTED_PROXIES. With `proxy-protocol` every connection to the main port and the plugins' ports must \
+            come from there and begin with a PROXY header, version 1 or 2; point probes at OPS_LISTEN then. `none`: \
+            whoever connects is the client.
+            """)
+        // Why nobody by default, not even loopback: tunnels, sidecars and every program of the machine come from there.
+        let trusted: [IPPrefix] = env.optional(
+            exactly: "TRUSTED_PROXIES", type: "list of networks and addresses, separated by commas", default: [],
+            example: "10.0.0.0/8,192.0.2.7,fd00::/8",
+            """
+            The proxies in front. Only from them are the client's address, scheme and host and the request's id taken; \
+            what anybody else says of these is removed. Empty: from nobody, whichever address it has.
+            """
+        ) { (text) throws(SettingError) in try Self.networks(text) }
+        env.require(
+            source != .proxyProtocol || !trusted.isEmpty, "TRUSTED_PROXIES",
+            "must list the proxies that send PROXY headers: with CLIENT_IP_HEADER=proxy-protocol nobody else may connect"
+        )
+        rule = ClientAddressRule(source, trusting: trusted)
+    }
+
+    /// Most networks; each request from a proxy is compared with all of them.
+    private static let limit = 256
+
+    private static func networks(_ text: String) throws(SettingError) -> [IPPrefix] {
+        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
+        guard parts.count <= limit else { throw SettingError("more than \(limit) networks") }
+        var networks: [IPPrefix] = []
+        for (index, part) in parts.enumerated() {
+            do throws(IPPrefixError) {
+                networks.append(try IPPrefix(part))
+            } catch {
+                throw SettingError("element \(index + 1) is \(explain(error))")
+            }
+        }
+        return networks
+    }
+
+    private static func explain(_ error: IPPrefixError) -> String {
+        switch error {
+        case .malformed: "not a network; write 10.0.0.0/8, 192.0.2.7 or fd00::/8"
+        case .length: "a network of an impossible length; write 0 to 32 behind an IPv4 address, 0 to 128 behind IPv6"
+        case .bitsBehindLength(let meant): "not where a network begins; write \(meant)"
+        }
+    }
+}
+
+extension ClientAddressSource: SettingChoice {}

@@ -1,0 +1,125 @@
+import GatewayHTTP
+import GatewayRuntime
+import GatewayTelemetry
+import PluginKit
+import Synchronization
+
+/// Who is at the other end of a connection, before it has sent a request.
+struct ConnectionClient {
+    /// Who each of its requests is from, unless a field is believed that says otherwise.
+    let client: RequestClient
+    /// Whether whoever writes the requests is a trusted proxy.
+    let isProxy: Bool
+
+    /// - Parameter header: What the PROXY protocol said, if it is spoken on this connection.
+    init(peer: SocketAddress, isSecure: Bool, header: ProxyProtocolHeader?, rule: ClientAddressRule) {
+        var client = RequestClient(peer: peer, isSecure: isSecure)
+        switch header?.client {
+        case nil: isProxy = rule.trusts(client.address)
+        case .proxyItself: isProxy = true
+        case .address(let address, _):
+            // The requests are the client's own work, whoever passes them on; it may itself be a proxy of ours.
+            client.address = address
+            client.isOnThisMachine = client.isOnThisMachine && address.kind == .loopback
+            isProxy = rule.trusts(address)
+        case .unknown:
+            client.isOnThisMachine = false
+            isProxy = false
+            client.isShared = true
+        }
+        // A proxy's address says nothing of whom it speaks for.
+        if isProxy { client.isShared = true }
+        self.client = client
+    }
+}
+
+/// Told once for the process, however many requests give reason.
+final class OnceNotice: Sendable {
+    private let isTold = Atomic<Bool>(false)
+
+    /// `true` the first time.
+    func take() -> Bool {
+        !isTold.load(ordering: .relaxed) && !isTold.exchange(true, ordering: .relaxed)
+    }
+}
+
+extension HTTPConnection {
+    /// Settles who sent a request whose head was just parsed, and what it is called; then takes out of the head what
+    /// others said of that.
+    @inline(__always)
+    func identify(_ request: Request, _ head: inout RequestHead, _ bytes: UnsafeRawBufferPointer) {
+        request.client = origin.client
+        if head.fields.mayTellIdentity { unsafe readIdentity(request, &head, bytes) }
+        if request.client.address != remoteAddress { writeRemote(request.client.address) }
+    }
+
+    @inline(never)
+    private func readIdentity(_ request: Request, _ head: inout RequestHead, _ bytes: UnsafeRawBufferPointer) {
+        let fields = head.fields
+        if request.client.isOnThisMachine {
+            let believed: HeaderName? = origin.isProxy ? server.clients.source.field : nil
+            request.client.isOnThisMachine = unsafe fields.addressesAreLoopback(in: bytes, except: believed)
+        }
+        if origin.isProxy {
+            unsafe believe(fields, bytes, request)
+        } else if fields.tellsAddress {
+            suspect(request)
+        }
+        unsafe head.removeIdentity(in: bytes)
+    }
+
+    private func believe(_ fields: FieldTable, _ bytes: UnsafeRawBufferPointer, _ request: Request) {
+        if let id = unsafe Self.requestID(fields, bytes) { request.id = id }
+        do throws(ClientAddressError) {
+            let claim = try unsafe server.clients.read(fields, in: bytes)
+            if let address = claim.address {
+                request.client.address = address
+                request.client.isShared = false
+                if address.kind != .loopback { request.client.isOnThisMachine = false }
+            } else if fields.tellsAddress {
+                server.noteUnreadable(request, reason: "it does not have the field of CLIENT_IP_HEADER")
+            }
+            if let isSecure = claim.isSecure { request.client.isSecure = isSecure }
+            request.client.host = claim.host
+        } catch {
+            request.client.isOnThisMachine = false
+            server.noteUnreadable(request, reason: error.message)
+        }
+    }
+
+    private static func requestID(_ fields: FieldTable, _ bytes: UnsafeRawBufferPointer) -> RequestID? {
+        guard let field = unsafe fields.find(.xRequestID, in: bytes),
+            unsafe fields.count(of: .xRequestID, in: bytes) == 1
+        else { return nil }
+        return RequestID(foreign: unsafe field.value.of(bytes).assumingMemoryBound(to: UInt8.self).span)
+    }
+
+    /// Somebody unlisted speaks for somebody else. From a private network that is most likely an ingress: nobody behind
+    /// it must pay for what another one does.
+    private func suspect(_ request: Request) {
+        switch request.client.address.kind {
+        case .private, .loopback, .linkLocal: break
+        default: return
+        }
+        request.client.isShared = true
+        server.noteUnlistedProxy(request)
+    }
+}
+
+extension LoopServer {
+    fileprivate func noteUnlistedProxy(_ request: Request) {
+        guard clients.source.field != nil, shared.unlistedProxy.take() else { return }
+        log.warn(
+            "a proxy that is not listed names clients: all of them count as one, and none is blocked",
+            .string("peer", request.peer.host), .string("remedy", "TRUSTED_PROXIES=\(request.peer.host)"),
+            .request(request.id))
+    }
+
+    fileprivate func noteUnreadable(_ request: Request, reason: String) {
+        guard clients.source.field != nil, shared.unreadableProxy.take() else { return }
+        log.warn(
+            "a trusted proxy does not say who its client is: check CLIENT_IP_HEADER",
+            .string("peer", request.peer.host), .string("field", clients.source.rawValue), .string("reason", reason),
+            .request(request.id))
+    }
+}

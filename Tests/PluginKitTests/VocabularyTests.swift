@@ -1,0 +1,85 @@
+import GatewayBytes
+import GatewayHTTP
+import GatewayTelemetry
+import Testing
+
+@testable import PluginKit
+
+@Suite("Route patterns")
+struct RoutePatternTests {
+    @Test(
+        "are read", arguments: ["/", "/a", "/a/", "/a//b", "/{x}", "/a/{x}/b/{y}", "/{rest...}", "/a/{rest...}", "/é"])
+    func valid(_ text: String) throws {
+        #expect(try #require(RoutePattern(text)).description == text)
+    }
+
+    @Test(
+        "are refused",
+        arguments: [
+            "", "a", "{x}", "/{}", "/{...}", "/{x", "/x}", "/a{x}", "/{x}b", "/{rest...}/a", "/{x}/{x}", "/{x}/{x...}",
+            "/{a1}", "/{a-b}", "/a?b", "/a#b", "/a%20b", "/a b",
+        ])
+    func invalid(_ text: String) { #expect(RoutePattern(text) == nil) }
+
+    @Test("have one shape when they match the same paths, and are exact without captures")
+    func shapes() throws {
+        let first = try #require(RoutePattern("/a/{x}/{r...}"))
+        let second = try #require(RoutePattern("/a/{y}/{s...}"))
+        #expect(first.shape == second.shape)
+        #expect(first.shape != RoutePattern("/a/{x}/{r}")?.shape)
+        #expect(!first.isExact)
+        #expect(RoutePattern.root.isExact)
+        #expect(RoutePattern.root == RoutePattern("/"))
+    }
+}
+
+@Suite("Query parameters")
+struct QueryParameterTests {
+    @Test(
+        "the first value of a name, decoded",
+        arguments: [
+            ("a=1", "1"), ("b=2&a=1", "1"), ("a=1&a=2", "1"), ("a", ""), ("a=", ""), ("a=b=c", "b=c"),
+            ("a=%41+b", "A+b"),
+            ("%61=1", "1"), ("a=%c3%BC", "ü"), ("&&a=1", "1"), ("ab=1", nil), ("", nil), ("a=%4", nil), ("a=%zz", nil),
+            ("a=%ff", nil), ("%zz=1&a=2", "2"),
+        ] as [(String, String?)])
+    func first(_ query: String, _ expected: String?) {
+        #expect(QueryParameters.first("a", in: query) == expected)
+    }
+}
+
+@Suite("Plugins, faults and chains")
+struct VocabularyTests {
+    @Test("a plugin's settings carry its name")
+    func prefix() {
+        #expect(PluginName("hls").settingsPrefix == "HLS")
+        #expect(PluginName("load-test").settingsPrefix == "LOAD_TEST")
+    }
+
+    @Test("a fault is JSON with code, message and request id, and keeps its fields")
+    func fault() throws {
+        var fields = HeaderFields()
+        fields.append(.retryAfter, "5")
+        let fault = GatewayFault(.serviceUnavailable, "busy", "Say \"please\"\n\u{1}.", fields: fields)
+        let response = fault.response(requestID: RequestID(high: 1, low: 2))
+        #expect(response.status == .serviceUnavailable)
+        #expect(response.fields.contains(.retryAfter))
+        guard case .bytes(let bytes) = response.body else { Issue.record("no body"); return }
+        let json = try JSON.parse(bytes)
+        #expect(json["error"]?["code"]?.string == "busy")
+        #expect(json["error"]?["message"]?.string == "Say \"please\"\n\u{1}.")
+        #expect(json["requestId"]?.string == RequestID(high: 1, low: 2).description)
+    }
+
+    @Test("metric problems are collected and do not throw")
+    func metrics() {
+        let metrics = PluginMetrics(plugin: "hls", registry: Metrics(loops: 1))
+        let first = metrics.counter("played_total", "Plays.")
+        let second = metrics.counter("played_total", "Plays.")
+        first.increment()
+        second.increment()
+        _ = metrics.gauge("bad name", "Bad.")
+        #expect(metrics.problems.count == 2)
+        #expect(metrics.problems.allSatisfy { $0.hasPrefix("plugin hls: ") })
+    }
+}
