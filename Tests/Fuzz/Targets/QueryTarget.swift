@@ -9,7 +9,10 @@ enum QueryTarget {
         let rest = QueryToken.strip(bytes.span)
         require(!QueryToken.isPresent(in: rest.span), "a token is left: \(rest.shown)")
         require(QueryToken.strip(rest.span) == rest, "stripped in two ways: \(rest.shown)")
-        require(rest.count <= bytes.count, "more than there was: \(rest.shown)")
+        let pieces = bytes.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: false).map { Array($0) }
+        let others = pieces.filter { !QueryToken.isPresent(in: $0.span) }
+        require(
+            Array(others.joined(separator: [UInt8(ascii: "&")])) == rest, "more is gone than the token: \(rest.shown)")
 
         let logged = redact(bytes)
         require(redact(logged) == logged, "redacted in two ways: \(logged.shown)")
