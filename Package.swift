@@ -74,16 +74,16 @@ let package = Package(
         gateway(
             "Upstream",
             on: [
-                "GatewayBytes", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS", "GatewayTelemetry",
-                "GatewayTransport",
+                "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS",
+                "GatewayTelemetry", "GatewayTransport", "GatewayWebSocket",
             ]),
 
         // 5  the only gateway module a plugin must import
         .target(
             name: "PluginKit",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTelemetry",
-                "GatewayUpstream", "GatewayWebSocket",
+                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime",
+                "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
             ],
             path: "Sources/Gateway/PluginKit", swiftSettings: house),
 

@@ -11,7 +11,9 @@ private func claim(
     return try unsafe bytes.withUnsafeBytes { unsafe try rule.read(head.fields, in: $0) }
 }
 
-private func address(_ source: ClientAddressSource, _ lines: String..., trusting: [String] = ["10.0.0.0/8", "fd00::/8"])
+private func address(
+    _ source: ClientAddressSource, _ lines: String..., trusting: [String] = ["10.0.0.0/8", "fd00::/8"]
+)
     throws -> String?
 {
     try claim(source, lines, trusting: trusting).address?.description
@@ -55,7 +57,8 @@ struct ClientAddressTests {
         #expect(throws: ClientAddressError.malformed) { try claim(.cfConnectingIP, ["CF-Connecting-IP: \(value)"]) }
     }
 
-    @Test("one field is read, and its absence is not made up for by the others", arguments: ClientAddressSource.allCases)
+    @Test(
+        "one field is read, and its absence is not made up for by the others", arguments: ClientAddressSource.allCases)
     func exactlyOne(_ source: ClientAddressSource) throws {
         let lines = [
             "X-Forwarded-For: 203.0.113.1", "Forwarded: for=203.0.113.2", "CF-Connecting-IP: 203.0.113.3",
@@ -110,7 +113,8 @@ struct ForwardedTests {
         arguments: [
             ("for=203.0.113.9", "203.0.113.9"), ("For=\"203.0.113.9:47011\"", "203.0.113.9"),
             ("for=\"[2001:db8::7]\"", "2001:db8::7"), ("for=\"[2001:db8::7]:80\";by=10.0.0.1", "2001:db8::7"),
-            ("for=203.0.113.9, for=10.0.0.1", "203.0.113.9"), ("for=203.0.113.9;proto=http,for=10.0.0.1;by=_x", "203.0.113.9"),
+            ("for=203.0.113.9, for=10.0.0.1", "203.0.113.9"),
+            ("for=203.0.113.9;proto=http,for=10.0.0.1;by=_x", "203.0.113.9"),
             ("for=1.2.3.4, for=203.0.113.9", "203.0.113.9"), ("for=\", for=203.0.113.9", "203.0.113.9"),
             ("for=1.2.3.4;x=\", for=203.0.113.9;host=\"a.example\"", "203.0.113.9"),
             ("\\\", for=203.0.113.9", "203.0.113.9"), ("for=10.0.0.7, for=10.0.0.1", "10.0.0.7"),
@@ -123,8 +127,10 @@ struct ForwardedTests {
 
     @Test(
         "a client without a name is nobody, and so is whoever it speaks for",
-        arguments: ["for=unknown", "for=_hidden", "for=1.2.3.4, for=unknown", "for=1.2.3.4, proto=https", "by=10.0.0.1",
-            "for=\"unknown:80\"", "for=\"_a:_b\""])
+        arguments: [
+            "for=unknown", "for=_hidden", "for=1.2.3.4, for=unknown", "for=1.2.3.4, proto=https", "by=10.0.0.1",
+            "for=\"unknown:80\"", "for=\"_a:_b\"",
+        ])
     func nameless(_ value: String) throws {
         #expect(try claim(.forwarded, ["Forwarded: \(value)"]).address == nil)
     }
@@ -132,9 +138,11 @@ struct ForwardedTests {
     @Test(
         "an element out of form is refused",
         arguments: [
-            "203.0.113.9", "for", "for=", "for=\"203.0.113.9", "for=2001:db8::7", "for=[::1]", "for=203.0.113.9;for=1.2.3.4",
+            "203.0.113.9", "for", "for=", "for=\"203.0.113.9", "for=2001:db8::7", "for=[::1]",
+            "for=203.0.113.9;for=1.2.3.4",
             "for=a.example", "for=\"203.0.113.9\\\"", "for=203.0.113.9 proto=https", "for=\"203.0.113.9\"x", "=x",
-            "for=1.2.3.4;host=a;host=b", "for =1.2.3.4", "for= 1.2.3.4", "for=_", "for=\"unknown:x y\"", "for=1.2.3.4 5",
+            "for=1.2.3.4;host=a;host=b", "for =1.2.3.4", "for= 1.2.3.4", "for=_", "for=\"unknown:x y\"",
+            "for=1.2.3.4 5",
         ])
     func malformed(_ value: String) {
         #expect(throws: ClientAddressError.malformed) { try claim(.forwarded, ["Forwarded: \(value)"]) }
@@ -143,7 +151,8 @@ struct ForwardedTests {
     @Test("scheme and host are those of the client's own element")
     func schemeAndHost() throws {
         let line = "Forwarded: for=1.2.3.4;host=evil.example, for=203.0.113.9;proto=HTTPS;host=\"a.example:8443\""
-        let bytes = Sample("GET / HTTP/1.1\r\nHost: here.example\r\n\(line), for=10.0.0.1;proto=http;host=b\r\n\r\n").bytes
+        let bytes = Sample("GET / HTTP/1.1\r\nHost: here.example\r\n\(line), for=10.0.0.1;proto=http;host=b\r\n\r\n")
+            .bytes
         let claim = try claim(.forwarded, ["\(line), for=10.0.0.1;proto=http;host=b"])
         #expect(claim.isSecure == true)
         #expect(claim.host.map { text($0, bytes) } == "a.example:8443")
@@ -173,7 +182,8 @@ struct ClientSchemeTests {
     @Test(
         "X-Forwarded-Host is one host, or it was not said",
         arguments: [
-            ("a.example", true), ("a.example:8443", true), ("[::1]:80", true), ("a.example, b.example", false), ("", false),
+            ("a.example", true), ("a.example:8443", true), ("[::1]:80", true), ("a.example, b.example", false),
+            ("", false),
             ("a@b", false), ("a:0", false), ("a/b", false),
         ])
     func host(_ value: String, _ isSaid: Bool) throws {
@@ -187,7 +197,8 @@ struct ClientSchemeTests {
     @Test("where no field is read, none of them is", arguments: [ClientAddressSource.none, .proxyProtocol, .forwarded])
     func unread(_ source: ClientAddressSource) throws {
         #expect(
-            try claim(source, ["X-Forwarded-Proto: https", "X-Forwarded-Host: a.example", "X-Forwarded-For: 203.0.113.9"])
+            try claim(
+                source, ["X-Forwarded-Proto: https", "X-Forwarded-Host: a.example", "X-Forwarded-For: 203.0.113.9"])
                 == ClientClaim())
     }
 }

@@ -22,7 +22,10 @@ struct ClientFieldsTests {
             "X-Scheme", "Front-End-Https", "Fastly-Client-IP", "X-Envoy-External-Address", "X-Request-ID",
         ])
     func removed(_ name: String) throws {
-        #expect(try kept(["\(name): a", "Accept: b", "\(name.lowercased()): c", "X-Own: d"]) == ["Host: x", "Accept: b", "X-Own: d"])
+        #expect(
+            try kept(["\(name): a", "Accept: b", "\(name.lowercased()): c", "X-Own: d"]) == [
+                "Host: x", "Accept: b", "X-Own: d",
+            ])
     }
 
     @Test(
@@ -65,7 +68,8 @@ struct ClientFieldsTests {
             ("X-Client-IP: ::ffff:127.0.0.1", true), ("X-Forwarded-Proto: https", true),
             ("X-Forwarded-For: 192.0.2.1", false), ("X-Forwarded-For: 127.0.0.1, 192.0.2.1", false),
             ("X-Forwarded-For: 192.0.2.1, 127.0.0.1", false), ("X-Forwarded-For: ", false),
-            ("True-Client-IP: unknown", false), ("CF-Connecting-IP: localhost", false), ("X-Real-IP: 127.0.0.1,", false),
+            ("True-Client-IP: unknown", false), ("CF-Connecting-IP: localhost", false),
+            ("X-Real-IP: 127.0.0.1,", false),
             ("X-Real-IP: 10.0.0.1", false), ("Forwarded: for=127.0.0.1", false), ("Client-IP: 1.1.1.1", false),
         ])
     func loopback(_ line: String, _ expected: Bool) throws {
@@ -78,7 +82,9 @@ struct ClientFieldsTests {
     func believed() throws {
         let (head, bytes) = try #require(
             readHead("GET / HTTP/1.1\r\nHost: x\r\nForwarded: for=192.0.2.1\r\n\r\n"))
-        let isLocal = unsafe bytes.withUnsafeBytes { unsafe head.fields.addressesAreLoopback(in: $0, except: .forwarded) }
+        let isLocal = unsafe bytes.withUnsafeBytes {
+            unsafe head.fields.addressesAreLoopback(in: $0, except: .forwarded)
+        }
         #expect(isLocal)
     }
 
@@ -89,7 +95,10 @@ struct ClientFieldsTests {
 
     @Test(
         "a valid trace context stays",
-        arguments: [parent, "00-\(trace)-00f067aa0ba902b7-00", "01-\(trace)-00f067aa0ba902b7-01", "cc-\(trace)-00f067aa0ba902b7-01-more"])
+        arguments: [
+            parent, "00-\(trace)-00f067aa0ba902b7-00", "01-\(trace)-00f067aa0ba902b7-01",
+            "cc-\(trace)-00f067aa0ba902b7-01-more",
+        ])
     func validTrace(_ parent: String) throws {
         let lines = ["traceparent: \(parent)", "tracestate: a=b"]
         #expect(try kept(lines) == ["Host: x"] + lines)
@@ -98,7 +107,8 @@ struct ClientFieldsTests {
     @Test(
         "one that is not goes, with its state",
         arguments: [
-            "", "00", "00-\(trace)-00f067aa0ba902b7", "00-\(trace)-00f067aa0ba902b7-01-more", "ff-\(trace)-00f067aa0ba902b7-01",
+            "", "00", "00-\(trace)-00f067aa0ba902b7", "00-\(trace)-00f067aa0ba902b7-01-more",
+            "ff-\(trace)-00f067aa0ba902b7-01",
             "01-\(trace)-00f067aa0ba902b7-01x", "00-\(trace.uppercased())-00f067aa0ba902b7-01",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "00-\(trace)-0000000000000000-01",
             "00-\(trace)_00f067aa0ba902b7-01", "00-\(trace)-00f067aa0ba902b7_01", "00_\(trace)-00f067aa0ba902b7-01",

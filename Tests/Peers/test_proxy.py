@@ -186,10 +186,8 @@ def test_what_went_wrong_is_told_apart(path, status, code, gate):
 
 
 @pytest.mark.parametrize("arguments", [
-    ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13",
-     "-H", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="),
     ("-X", "TRACE"), ("-X", "BREW"),
-], ids=["an upgrade", "TRACE", "an unknown method"])
+], ids=["TRACE", "an unknown method"])
 def test_what_is_not_forwarded_is_501(arguments, gate, upstream):
     before = len(upstream.requests)
     assert answer(f"{gate.origin}/api/mirror", *arguments)[0] == 501

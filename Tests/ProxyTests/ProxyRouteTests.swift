@@ -7,9 +7,15 @@ import Testing
 struct ProxyRouteTests {
     @Test("every route is read, and shown as an operator would write it")
     func read() throws {
-        let routes = try ProxyRoutes(" /api=http://127.0.0.1:3000, /files=HTTPS://Files.internal/base/ ,,/=http://h/")
-        #expect(routes.all.map(\.prefix) == ["/api", "/files", ""])
-        #expect(routes.description == "/api=http://127.0.0.1:3000,/files=https://files.internal/base,/=http://h/")
+        let routes = try ProxyRoutes(
+            " /api=http://127.0.0.1:3000 | http://10.0.0.2:3000/, Api.Example.com/files=HTTPS://Files.internal/base/ ,,"
+                + "/=http://h/,[::1]/=http://g")
+        #expect(routes.all.map(\.prefix) == ["/api", "/files", "", ""])
+        #expect(routes.all.map(\.host) == [nil, "api.example.com", nil, "[::1]"])
+        #expect(routes.all.map(\.name) == ["/api", "api.example.com/files", "/", "[::1]/"])
+        #expect(
+            routes.description == "/api=http://127.0.0.1:3000|http://10.0.0.2:3000/,"
+                + "api.example.com/files=https://files.internal/base,/=http://h/,[::1]/=http://g")
     }
 
     @Test("a route answers its path, the path with a slash, and everything below")
@@ -28,7 +34,14 @@ struct ProxyRouteTests {
             ("/a/..=http://h", "plain path"), ("/a%20=http://h", "plain path"), ("/{x}=http://h", "plain path"),
             ("/a=ftp://h", "http or https URL"), ("/a=h:3000", "http or https URL"), ("/a=", "http or https URL"),
             ("/a=http://u:p@h", "http or https URL"), ("/a=http://h?q", "query or a fragment"),
-            ("/a=http://h#f", "query or a fragment"), ("/a=http://h,/a=http://g", "name each path once"),
+            ("/a=http://h#f", "query or a fragment"),
+            ("/a=http://h,/b=http://h,/a=http://g", "route 3 is for /a, as route 1 is; name it once"),
+            ("H.example/a=http://h,h.Example/a=http://g", "for h.example/a, as route 1 is"),
+            ("h.example=http://h", "plain path"), ("h:80/a=http://h", "plain host"), ("*.h/a=http://h", "plain host"),
+            ("http://h/a=http://h", "plain host"), ("u@h/a=http://h", "plain host"),
+            ("/a=http://h|", "http or https URL"), ("/a=|http://h", "http or https URL"),
+            ("/a=http://h|HTTP://H:80", "http://h twice; name each upstream once"),
+            ("/a=" + (1...33).map { "http://h\($0)" }.joined(separator: "|"), "more than 32 upstreams"),
             (String(repeating: "/a=http://h,", count: 257), "more than 256"),
         ])
     func refused(_ text: String, _ expected: String) {
@@ -58,20 +71,20 @@ struct ProxyRouteTests {
             ("/=http://h", "/@evil.example", "http://h/@evil.example"),
         ])
     func path(_ route: String, _ path: String, _ expected: String) throws {
-        let url = try ProxyRoute(route).url(path: Array(path.utf8), query: [])
+        let proxied = try ProxyRoute(route)
+        let url = try proxied.targets[0].url(path: Array(path.utf8), below: proxied.prefix, query: [])
         #expect(String(decoding: url.bytes, as: UTF8.self) == expected)
-        #expect(url.hasSameOrigin(as: try ProxyRoute(route).upstream))
+        #expect(url.hasSameOrigin(as: proxied.targets[0].base))
     }
 
     @Test("a query goes along; one that is too long or holds a control byte is refused")
     func query() throws {
-        let route = try ProxyRoute("/=http://h")
-        #expect(
-            try route.url(path: Array("/x".utf8), query: Array("a=1&b=%20".utf8)).target.elementsEqual(
-                "/x?a=1&b=%20".utf8))
-        #expect(throws: HTTPURLError.forbiddenByte(10)) { try route.url(path: [47], query: [10]) }
+        let target = try ProxyTarget("http://h")
+        let url = try target.url(path: Array("/x".utf8), below: "", query: Array("a=1&b=%20".utf8))
+        #expect(url.target.elementsEqual("/x?a=1&b=%20".utf8))
+        #expect(throws: HTTPURLError.forbiddenByte(10)) { try target.url(path: [47], below: "", query: [10]) }
         #expect(throws: HTTPURLError.tooLong(limit: 20)) {
-            try route.url(path: [47], query: [UInt8](repeating: 97, count: 20), limit: 20)
+            try target.url(path: [47], below: "", query: [UInt8](repeating: 97, count: 20), limit: 20)
         }
     }
 
@@ -87,11 +100,7 @@ struct ProxyRouteTests {
             ("/api=http://h", "http://h:81/x", nil),
         ])
     func location(_ route: String, _ location: String, _ expected: String?) throws {
-        #expect(try ProxyRoute(route).location(location) == expected)
-    }
-
-    @Test("methods that mean something to a proxy itself, or nothing to anybody, are not forwarded")
-    func methods() {
-        #expect(Method.allCases.filter { !Forwarding.isForwarded($0) } == [.connect, .trace, .other])
+        let proxied = try ProxyRoute(route)
+        #expect(proxied.targets[0].location(location, below: proxied.prefix) == expected)
     }
 }

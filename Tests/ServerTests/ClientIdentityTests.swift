@@ -14,7 +14,7 @@ private func describe(_ request: Request) -> String {
     ].joined(separator: " ")
 }
 
-private let trusting = ["TRUSTED_PROXIES": "127.0.0.0/8,10.0.0.0/8"]
+private let trusting: [String: String?] = ["TRUSTED_PROXIES": "127.0.0.0/8,10.0.0.0/8"]
 private let named = "X-Request-ID: id-1"
 
 @Suite("Who a request is from")
@@ -28,10 +28,13 @@ struct ClientIdentityTests {
     }
 
     /// What the plugin saw of a request with `fields`.
-    private func seen(_ fields: String..., settings: [String: String?], over carriage: Carriage = .plain) throws -> [String] {
+    private func seen(_ fields: String..., settings: [String: String?], over carriage: Carriage = .plain) throws
+        -> [String]
+    {
         let gateway = try gateway(settings, over: carriage)
         let lines = fields.map { $0 + "\r\n" }.joined()
-        return try gateway.ask("GET /who HTTP/1.1\r\nHost: x\r\n\(lines)\r\n").text.split(separator: " ").map(String.init)
+        return try gateway.ask("GET /who HTTP/1.1\r\nHost: x\r\n\(lines)\r\n").text.split(separator: " ").map(
+            String.init)
     }
 
     @Test("nobody's word counts unless TRUSTED_PROXIES lists its sender, not even on loopback")
@@ -47,7 +50,8 @@ struct ClientIdentityTests {
     func trusted() throws {
         let seen = try seen(
             "X-Forwarded-For: 1.2.3.4, 203.0.113.9, 10.0.0.1", "X-Forwarded-Proto: https", "Accept: */*",
-            "X-Forwarded-Host: a.example:8443", "X-Real-IP: 1.2.3.4", "X-Forwarded-User: admin", named, settings: trusting)
+            "X-Forwarded-Host: a.example:8443", "X-Real-IP: 1.2.3.4", "X-Forwarded-User: admin", named,
+            settings: trusting)
         #expect(seen == ["203.0.113.9", "https", "a.example:8443", "single", "elsewhere", "id-1", "-", "accept"])
     }
 
@@ -91,10 +95,12 @@ struct ClientIdentityTests {
         #expect(gateway.log.contains("\"correlationId\":\"for-11\""))
     }
 
-    @Test("a request on this machine counts as one only if nobody says otherwise", arguments: [
-        ("Accept: */*", "here"), ("X-Real-IP: 127.0.0.1", "here"), ("X-Real-IP: 192.0.2.1", "elsewhere"),
-        ("Forwarded: for=127.0.0.1", "elsewhere"), ("X-Forwarded-For: 127.0.0.1, 192.0.2.1", "elsewhere"),
-    ])
+    @Test(
+        "a request on this machine counts as one only if nobody says otherwise",
+        arguments: [
+            ("Accept: */*", "here"), ("X-Real-IP: 127.0.0.1", "here"), ("X-Real-IP: 192.0.2.1", "elsewhere"),
+            ("Forwarded: for=127.0.0.1", "elsewhere"), ("X-Forwarded-For: 127.0.0.1, 192.0.2.1", "elsewhere"),
+        ])
     func onThisMachine(_ field: String, _ expected: String) throws {
         #expect(try seen(field, settings: [:])[4] == expected)
         #expect(try seen(field, "X-Forwarded-For: 127.0.0.1", settings: trusting)[4] == expected)
@@ -112,7 +118,9 @@ struct ClientIdentityTests {
 
     @Test(
         "an id out of form, or given twice, is not taken over",
-        arguments: [["X-Request-ID: a b"], ["X-Request-ID: "], ["X-Request-ID: a", "X-Request-ID: a"], ["X-Request-ID: \"a\""]])
+        arguments: [
+            ["X-Request-ID: a b"], ["X-Request-ID: "], ["X-Request-ID: a", "X-Request-ID: a"], ["X-Request-ID: \"a\""],
+        ])
     func badID(_ fields: [String]) throws {
         let gateway = try gateway(trusting)
         let lines = fields.map { $0 + "\r\n" }.joined()
@@ -137,7 +145,9 @@ struct ClientIdentityTests {
         let good = try gateway.ask(get("/who", "traceparent: 00-\(id)-00f067aa0ba902b7-01", "tracestate: a=b")).text
         #expect(good.hasSuffix(" \(id) traceparent,tracestate"))
         #expect(gateway.log.contains("\"traceId\":\"\(id)\""))
-        let bad = try gateway.ask(get("/who", "traceparent: 00-\(id)-0000000000000000-01", "tracestate: a=b", "Accept: a")).text
+        let bad = try gateway.ask(
+            get("/who", "traceparent: 00-\(id)-0000000000000000-01", "tracestate: a=b", "Accept: a")
+        ).text
         #expect(bad.hasSuffix(" - accept"))
     }
 
@@ -171,7 +181,8 @@ struct ClientIdentityTests {
         "a setting that cannot be meant stops the start and says what to write",
         arguments: [
             (["TRUSTED_PROXIES": "10.0.0.1/8"], "10.0.0.0/8"), (["TRUSTED_PROXIES": "ingress"], "not a network"),
-            (["TRUSTED_PROXIES": "10.0.0.0/33"], "impossible length"), (["CLIENT_IP_HEADER": "x-real-ip"], "x-forwarded-for"),
+            (["TRUSTED_PROXIES": "10.0.0.0/33"], "impossible length"),
+            (["CLIENT_IP_HEADER": "x-real-ip"], "x-forwarded-for"),
             (["CLIENT_IP_HEADER": "proxy-protocol"], "TRUSTED_PROXIES"),
             (["TRUSTED_PROXIES": String(repeating: "10.0.0.1,", count: 257)], "more than 256"),
         ])
@@ -184,7 +195,9 @@ struct ClientIdentityTests {
 
 @Suite("PROXY protocol on connections")
 struct ProxyPreambleTests {
-    private static let speaking = ["CLIENT_IP_HEADER": "proxy-protocol", "TRUSTED_PROXIES": "127.0.0.1"]
+    private static let speaking: [String: String?] = [
+        "CLIENT_IP_HEADER": "proxy-protocol", "TRUSTED_PROXIES": "127.0.0.1",
+    ]
 
     private func gateway(_ settings: [String: String?] = [:]) throws -> TestGateway {
         try TestGateway(Self.speaking.merging(settings) { $1 }) { gateway in
@@ -196,7 +209,8 @@ struct ProxyPreambleTests {
     private static let start: [UInt8] = [13, 10, 13, 10, 0, 13, 10, 81, 85, 73, 84, 10]
     private static let binary = start + [0x21, 0x11, 0, 15, 203, 0, 113, 9, 192, 0, 2, 1, 1, 2, 3, 4, 0xEE, 0, 0]
 
-    @Test("the client is the one that the header names, and its own fields are nobody's word", arguments: [line, binary])
+    @Test(
+        "the client is the one that the header names, and its own fields are nobody's word", arguments: [line, binary])
     func client(_ header: [UInt8]) throws {
         let client = try gateway().connect()
         try client.send(header + Array(get("/who", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", named).utf8))

@@ -225,6 +225,35 @@ struct ExchangeTests {
         }
     }
 
+    @Test("a body written by a closure with a capture list, which takes its isolation, is written like any other")
+    func captureList() throws {
+        let notes = Notes<Int>()
+        let gateway = try TestGateway(["HTTP_SEND_BUFFER": "16KiB"]) { gateway in
+            gateway.post("/lost") { request in
+                let body = request.body
+                let first = try await body.next() ?? []
+                notes.add(first.count)
+                return .stream { [first] writer in
+                    try await writer.write(first)
+                    while let chunk = try await body.next() {
+                        await request.loop.nextTurn()
+                        try await writer.write(chunk)
+                    }
+                }
+            }
+        }
+        let client = try gateway.connect()
+        let body = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 17) }
+        for size in [1, 300, 300_000] {
+            try client.send("POST /lost HTTP/1.1\r\nHost: x\r\nContent-Length: \(size)\r\n\r\n")
+            for start in stride(from: 0, to: size, by: max(1, size / 50)) {
+                try client.send(Array(body[start..<min(size, start + max(1, size / 50))]))
+            }
+            #expect(try client.answer().body == Array(body[..<size]))
+        }
+        #expect(notes.all.count == 3)
+    }
+
     @Test("what a client sends comes back as it streams in", arguments: Carriage.allCases)
     func echo(_ carriage: Carriage) throws {
         let gateway = try TestGateway(["PLUGINS": "echo"], plugins: [Echo.self], over: carriage)

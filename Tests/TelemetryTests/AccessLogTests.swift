@@ -8,7 +8,8 @@ import Testing
 struct AccessLogTests {
     private func record(
         _ format: LogFormat, path: [UInt8] = Array("/echo".utf8), query: String = "a=1&token=<redacted>",
-        id: String = "req-1", remote: String = "192.0.2.1", route: String = "echo", trace: String = "", at times: [WallTime] = [noon]
+        id: String = "req-1", remote: String = "192.0.2.1", route: String = "echo", trace: String = "",
+        at times: [WallTime] = [noon]
     ) -> String {
         let memory = MemoryLog()
         let sink = LogSink(limit: .mebibytes(1)) { memory.write($0) }
@@ -151,7 +152,8 @@ struct RequestIDTests {
         "an id from outside is written as it came",
         arguments: [
             "a", "peers-1.a_b", "0123456789abcdeffedcba9876543210", "0123456789ABCDEFfedcba9876543210",
-            "0123456789abcdeffedcba987654321g", "3f6c0a52-8f5e-4d61-9d1c-2f3b6f0f8a11", String(repeating: "x", count: 128),
+            "0123456789abcdeffedcba987654321g", "3f6c0a52-8f5e-4d61-9d1c-2f3b6f0f8a11",
+            String(repeating: "x", count: 128),
         ])
     func foreign(_ text: String) throws {
         let bytes = Array(text.utf8)

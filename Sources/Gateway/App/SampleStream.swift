@@ -59,19 +59,8 @@ struct SamplePlugin: Plugin {
     func register(with gateway: inout Registrar) {
         let entry = gateway.entryPoint(
             "sample", listen: ListenAddress(host: "127.0.0.1", port: settings.port), isEncrypted: false)
-        let folder = "\(settings.state)/sample"
-        gateway.get("/sample/{file}", at: entry) { request in
-            guard let name = request.capture("file"), name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "." }),
-                !name.hasPrefix(".")
-            else { throw GatewayFault.notFound() }
-            let bytes = try? await request.loop.offload("sample file") {
-                try SmallFile.bytes(of: "\(folder)/\(name)", limit: 16 << 20)
-            }
-            guard let bytes else { throw GatewayFault.notFound() }
-            var fields = HeaderFields()
-            fields.append(
-                .contentType, name.hasSuffix(".m3u8") ? "application/vnd.apple.mpegurl" : "video/mp2t")
-            return Response(fields: fields, body: .bytes(bytes))
-        }
+        gateway.use(SecurityHeaders(), on: .ownRoutes)
+        gateway.use(ResponseCompression(in: gateway.context), on: .ownRoutes)
+        gateway.files("/sample", from: "\(settings.state)/sample", at: entry)
     }
 }

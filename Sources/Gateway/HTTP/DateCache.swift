@@ -86,7 +86,7 @@ package struct HTTPDate: Sendable, CustomStringConvertible {
 
     /// The Gregorian date of a day since 1970-01-01. The year is counted from March, so that the leap day is its last
     /// day, and 400 years (146,097 days) are one period.
-    private static func civil(days: Int64) -> (year: Int, month: Int, day: Int) {
+    static func civil(days: Int64) -> (year: Int, month: Int, day: Int) {
         let fromMarch = Int(days) + 719_468
         let period = fromMarch / 146_097
         let dayOfPeriod = fromMarch % 146_097

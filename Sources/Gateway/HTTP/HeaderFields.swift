@@ -185,6 +185,36 @@ package struct HeaderFields: Sendable {
         return found
     }
 
+    /// Reads the value of the first field called `name` where it stands.
+    package func withFirst<R>(_ name: HeaderName, _ body: (UnsafeRawBufferPointer) -> R) -> R? {
+        guard mayHold(name) else { return nil }
+        var result: R?
+        forEachLine { line in
+            guard line.isNamed(name) else { return true }
+            result = unsafe body(line.value.bytes)
+            return false
+        }
+        return result
+    }
+
+    /// Says that the response would differ had the request's field `name` been another (RFC 9110 §12.5.5). Once.
+    package mutating func vary(on name: HeaderName) {
+        var isNamed = false
+        if mayHold(.vary) {
+            forEachLine { line in
+                guard line.isNamed(.vary) else { return true }
+                var elements = ListElements(line.value)
+                while let element = elements.next() {
+                    if name.matches(element) || element.equalsIgnoringCase("*") { isNamed = true }
+                }
+                return !isNamed
+            }
+        }
+        guard !isNamed else { return }
+        var wireName = name.wireName
+        wireName.withUTF8 { unsafe append(.vary, unchecked: Input(UnsafeRawBufferPointer($0))) }
+    }
+
     /// The values of all fields called `name`, in order.
     package func all(_ name: HeaderName) -> [String] {
         guard mayHold(name) else { return [] }
@@ -243,9 +273,8 @@ package struct HeaderFields: Sendable {
     private struct Line {
         let whole: Input
         let name: Input
-        var text: String {
-            unsafe String(decoding: whole[name.count + 2..<whole.count - 2].bytes, as: UTF8.self)
-        }
+        var value: Input { whole[name.count + 2..<whole.count - 2] }
+        var text: String { unsafe String(decoding: value.bytes, as: UTF8.self) }
         var headerName: HeaderName { HeaderName(id: NameIndex.shared.find(name), name: name) }
         func isNamed(_ other: HeaderName) -> Bool { other.matches(name) }
     }

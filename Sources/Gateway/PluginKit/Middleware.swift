@@ -54,8 +54,10 @@ package final class Chain: Sendable {
 package enum Scope: Hashable, Sendable {
     /// Every request of every plugin, also those that find no route.
     case everyRequest
-    /// The routes of the plugin that registers it.
+    /// The routes of the plugin that registers it, once access was granted.
     case ownRoutes
+    /// The same, before access is asked for: sees refusals too.
+    case ownRoutesBeforeAccess
     /// Routes whose path starts with this.
     case path(String)
 }

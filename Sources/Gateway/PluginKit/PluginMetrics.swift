@@ -33,6 +33,12 @@ package final class PluginMetrics: Sendable {
         }
     }
 
+    package func gauges(_ name: String, _ help: String, labels: [String]) -> MetricFamily<Gauge> {
+        make(.unregistered(labels: labels)) { () throws(MetricError) in
+            try registry.gauges(full(name), help, labels: labels)
+        }
+    }
+
     private func full(_ name: String) -> String { Metrics.name(name, ofPlugin: plugin.text) }
 
     private func make<Handle>(_ fallback: Handle, _ body: () throws(MetricError) -> Handle) -> Handle {

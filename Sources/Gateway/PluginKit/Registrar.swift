@@ -3,6 +3,7 @@ package import GatewayHTTP
 package import GatewayRuntime
 package import GatewayTelemetry
 package import GatewayUpstream
+package import GatewayWebSocket
 
 /// Who may use a route.
 package enum Access: Hashable, Sendable {
@@ -239,9 +240,12 @@ package struct GatewayContext: Sendable {
     package let mainSocketPaths: [String]
     /// Number of event loops.
     package let loopCount: Int
+    /// Whose web pages may open sockets where a route has no rule of its own (ALLOWED_ORIGINS).
+    package let origins: OriginPolicy
 
-    package init(mainSocketPaths: [String], loopCount: Int) {
+    package init(mainSocketPaths: [String], loopCount: Int, origins: OriginPolicy = .any) {
         self.mainSocketPaths = mainSocketPaths
         self.loopCount = loopCount
+        self.origins = origins
     }
 }

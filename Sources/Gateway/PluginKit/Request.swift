@@ -69,7 +69,7 @@ package import GatewayRuntime
         captures.removeAll(keepingCapacity: true)
         plugin = "core"
         normalisedPath = nil
-        if !isKnownUniquelyReferenced(&body) { body = body.succeeded() }
+        if isKnownUniquelyReferenced(&body) { body.recycle() } else { body = body.succeeded() }
     }
 
     /// Moves the head out of the loop's buffer, before the loop receives again. Does nothing the second time.

@@ -3,6 +3,9 @@ package final class RequestBody {
     /// Not weak: a weak reference would make every retain of the connection take the slow way. The connection lets go
     /// of it by ``end()``.
     private var source: (any RequestBodySource)?
+    /// The smallest of the limits that middleware set, and what was read towards it.
+    private var limit = Int.max
+    private var received = 0
 
     package init(source: any RequestBodySource) { self.source = source }
 
@@ -22,7 +25,20 @@ package final class RequestBody {
     ///   route's limit; `CancellationError` when the client left or the request was answered.
     package func next() async throws -> [UInt8]? {
         guard let source else { throw CancellationError() }
-        return try await source.nextBodyChunk()
+        let chunk = try await source.nextBodyChunk()
+        received += chunk?.count ?? 0
+        guard received <= limit else { throw GatewayFault.contentTooLarge(limit: limit) }
+        return chunk
+    }
+
+    /// Lets no more than `limit` bytes of this request's body through: ``next()`` throws 413 beyond. The smallest limit
+    /// holds.
+    package func restrict(to limit: Int) { self.limit = min(limit, self.limit) }
+
+    /// Makes the body that of the connection's next request.
+    func recycle() {
+        limit = .max
+        received = 0
     }
 
     /// The whole body, if it is small.

@@ -19,7 +19,8 @@ extension UpstreamError {
         case .tooManyWaiting: (.serviceUnavailable, "upstream_busy")
         case .destinationRefused: (.forbidden, "destination_refused")
         case .nameNotFound, .nameLookupFailed, .connectFailed, .cipher: (.badGateway, "upstream_unreachable")
-        case .closedBeforeAnswer, .malformed, .bodyIncomplete, .bodyTooLarge: (.badGateway, "upstream_broken")
+        case .closedBeforeAnswer, .malformed, .bodyIncomplete, .bodyTooLarge, .upgradeFailed:
+            (.badGateway, "upstream_broken")
         case .unsendable: (.badGateway, "upstream_unsendable")
         }
     }
@@ -40,6 +41,7 @@ extension UpstreamError {
         case .bodyIncomplete: "The upstream closed the connection in the middle of its answer"
         case .bodyTooLarge(let limit): "The upstream's answer is larger than \(limit) bytes"
         case .tooManyWaiting: "Too many requests wait for the upstream"
+        case .upgradeFailed: "The upstream did not open the WebSocket in order"
         case .unsendable: "The request cannot be sent to the upstream"
         }
     }

@@ -1,4 +1,5 @@
 package import GatewayAuth
+import GatewayHTTP
 package import GatewayRuntime
 package import GatewayWebSocket
 
@@ -61,6 +62,8 @@ package protocol WebSocket: AnyObject {
     @discardableResult
     func send(_ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer) -> Bool
     /// Starts the closing handshake.
+    ///
+    /// - Parameter code: One that may stand in a close frame, or ``CloseCode/withoutCode`` for a frame without.
     func close(_ code: CloseCode, reason: String)
     /// Stops and resumes delivery of messages: the peer is slowed down by TCP. Control frames wait too.
     func pause()
@@ -113,5 +116,34 @@ package struct WebSocketUpgrade {
     package init(options: WebSocketOptions, makeHandler: @escaping (Request) -> any WebSocketHandler) {
         self.options = options
         self.makeHandler = makeHandler
+    }
+}
+
+extension HandshakeRequest {
+    /// The parts of `request` that open a WebSocket.
+    package init(of request: Request) {
+        self.init()
+        method = request.method.wireName.description
+        minorVersion = Int(request.head.minorVersion)
+        host = request.externalHost
+        isSecure = request.isSecureForClient
+        upgrade = request.values(of: .upgrade)
+        connection = request.values(of: .connection)
+        key = request.values(of: .secWebSocketKey)
+        version = request.values(of: .secWebSocketVersion)
+        protocols = request.values(of: .secWebSocketProtocol)
+        extensions = request.values(of: .secWebSocketExtensions)
+        origin = request.values(of: .origin)
+    }
+}
+
+extension GatewayFault {
+    /// What a client is answered whose opening handshake fails.
+    package init(_ error: HandshakeError) {
+        var fields = HeaderFields()
+        for (name, value) in error.fields where name.description != "Connection" {
+            if let name = HeaderName(name.description) { fields.append(name, value) }
+        }
+        self.init(Status(code: error.status) ?? .badRequest, "websocket_refused", error.message, fields: fields)
     }
 }

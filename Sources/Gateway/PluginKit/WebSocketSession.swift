@@ -35,7 +35,10 @@ package final class WebSocketSession {
                 continue
             }
             precondition(reader == nil, "two tasks read one WebSocket session")
-            await suspend { reader = $0 }
+            // A caller that has lost its isolation is suspended on the way here: look again before nobody wakes it.
+            await suspend { waiter in
+                if isClosed || first < waiting.count { waiter.resume() } else { reader = waiter }
+            }
         }
         let message = waiting[first]
         first += 1
@@ -61,7 +64,9 @@ package final class WebSocketSession {
 
     private func room() async throws {
         while !isClosed, socket.unsentBytes > 0 {
-            await suspend { senders.append($0) }
+            await suspend { waiter in
+                if isClosed || socket.unsentBytes == 0 { waiter.resume() } else { senders.append(waiter) }
+            }
         }
         if isClosed { throw CancellationError() }
     }

@@ -56,7 +56,8 @@ final class Generation: Sendable {
             case .everyRequest: outer.append(entry.middleware)
             case .ownRoutes where entry.plugin == route.plugin: inner.append(entry.middleware)
             case .path(let prefix) where route.pattern.description.hasPrefix(prefix): inner.append(entry.middleware)
-            case .ownRoutes, .path: break
+            case .ownRoutesBeforeAccess where entry.plugin == route.plugin: outer.append(entry.middleware)
+            case .ownRoutes, .ownRoutesBeforeAccess, .path: break
             }
         }
         // Middleware for every request (CORS above all) answers before anyone asks for a token.

@@ -7,26 +7,32 @@ import PluginKit
 extension HTTPConnection {
     /// Answers an upgrade request that has passed its chain.
     ///
+    /// - Parameter fields: What the handler and its middleware add to the 101.
     /// - Returns: `nil` once the stream belongs to a WebSocket, else the refusal to send.
-    func open(_ upgrade: WebSocketUpgrade, for request: Request, started: MonotonicTime) -> Response? {
+    func open(
+        _ upgrade: WebSocketUpgrade, with fields: HeaderFields, for request: Request, started: MonotonicTime
+    ) -> Response? {
+        // A handler may have taken its time, and a socket that opens now would be told of no drain.
+        guard !server.isDraining else {
+            return GatewayFault(
+                .serviceUnavailable, "draining", "The gateway is shutting down; connect again.", source: .gateway
+            ).response(requestID: request.id)
+        }
         let options = upgrade.options
         let handshake = OpeningHandshake(
             subprotocols: options.subprotocols, origins: options.origins ?? server.origins)
         let acceptance: OpeningHandshake.Acceptance
         do throws(HandshakeError) {
             guard body.isComplete else { throw .notAnUpgrade }
-            acceptance = try handshake.check(Self.handshakeRequest(of: request))
+            acceptance = try handshake.check(HandshakeRequest(of: request))
         } catch {
-            var fields = HeaderFields()
-            for (name, value) in error.fields where name.description != "Connection" {
-                if let name = HeaderName(name.description) { fields.append(name, value) }
-            }
-            return GatewayFault(
-                Status(code: error.status) ?? .badRequest, "websocket_refused", error.message, fields: fields
-            ).response(requestID: request.id)
+            return GatewayFault(error).response(requestID: request.id)
         }
         let deflate = server.codecs.negotiate(acceptance.extensions)
-        stream.write { acceptance.appendResponse(deflate: deflate?.parameters, to: &$0) }
+        stream.write {
+            acceptance.appendResponse(
+                deflate: deflate?.parameters, fields: Self.ownFields(fields), to: &$0)
+        }
         record(.switchingProtocols, request, started: started)
         let socket = WebSocketConnection(
             stream: stream, server: server, request: request, subprotocol: acceptance.subprotocol, deflate: deflate,
@@ -37,20 +43,17 @@ extension HTTPConnection {
         return nil
     }
 
-    private static func handshakeRequest(of request: Request) -> HandshakeRequest {
-        var handshake = HandshakeRequest()
-        handshake.method = request.method.wireName.description
-        handshake.minorVersion = Int(request.head.minorVersion)
-        handshake.host = request.externalHost
-        handshake.isSecure = request.isSecureForClient
-        handshake.upgrade = request.values(of: .upgrade)
-        handshake.connection = request.values(of: .connection)
-        handshake.key = request.values(of: .secWebSocketKey)
-        handshake.version = request.values(of: .secWebSocketVersion)
-        handshake.protocols = request.values(of: .secWebSocketProtocol)
-        handshake.extensions = request.values(of: .secWebSocketExtensions)
-        handshake.origin = request.values(of: .origin)
-        return handshake
+    /// Without those that are the handshake's to write.
+    private static func ownFields(_ fields: HeaderFields) -> [(name: String, value: String)] {
+        guard !fields.isEmpty else { return [] }
+        var fields = fields
+        fields.removeHopByHop()
+        for name: HeaderName in [
+            .contentLength, .secWebSocketAccept, .secWebSocketExtensions, .secWebSocketProtocol,
+        ] { fields.remove(name) }
+        var pairs: [(name: String, value: String)] = []
+        fields.forEach { name, value in pairs.append((name.description, value)) }
+        return pairs
     }
 
     /// Frames that a client sent without waiting for the answer.

@@ -112,7 +112,8 @@ import PluginKit
         let response = checkUnreadBody(of: request, before: await respond(to: request))
         if case .webSocket(let upgrade) = response.body {
             // Who left meanwhile gets no socket: nobody would ever close it.
-            guard stream.isOpen, let refusal = open(upgrade, for: request, started: started) else { return false }
+            guard stream.isOpen, let refusal = open(upgrade, with: response.fields, for: request, started: started)
+            else { return false }
             await send(refusal, to: request, started: started)
         } else if !sendAtOnce(response, to: request, started: started) {
             await send(response, to: request, started: started)
@@ -297,8 +298,13 @@ import PluginKit
             leftover.removeFirst(leftoverUsed)
             leftoverUsed = 0
         }
-        stream.resumeInput()
-        await suspend { inputWaiter = $0 }
+        // Only once it is noted who waits: a handler that has lost its isolation is suspended on the way already, and
+        // what comes then would wake nobody.
+        await suspend { waiter in
+            guard !isClosed, !timedOut else { return waiter.resume() }
+            inputWaiter = waiter
+            stream.resumeInput()
+        }
     }
 
     /// Suspends while more than `limit` bytes wait to be sent.
@@ -307,7 +313,9 @@ import PluginKit
         while !isClosed, stream.unsent > limit {
             stream.deadline = stream.loop.now + settings.writeTimeout
             reply.sentAtDeadline = stream.sent
-            await suspend { outputWaiter = $0 }
+            await suspend { waiter in
+                if isClosed || stream.unsent <= limit { waiter.resume() } else { outputWaiter = waiter }
+            }
         }
         stream.deadline = .distantFuture
     }

@@ -41,7 +41,7 @@ package struct ServerAssembly {
         shared = SharedState(settings: settings, report: report)
         loops = try Self.makeLoops(loopCount, settings, report)
         tls = try Self.makeTLS(settings.tls, certificate, log)
-        let upstream = try Self.makeUpstream(settings, loopCount, registry)
+        let upstream = try Self.makeUpstream(settings, shared, loopCount, registry)
 
         let tokens = try TokenService(settings: settings, upstream: upstream, log: logs.logger("auth"))
         let access = AccessControl(
@@ -53,7 +53,8 @@ package struct ServerAssembly {
         let socketPaths = Array(Set(["/", settings.webSocket.path])).sorted()
         for plugin in configuration.enabled {
             let context = GatewayContext(
-                mainSocketPaths: socketPaths.filter { !registrations.hasSocket(at: $0) }, loopCount: loopCount)
+                mainSocketPaths: socketPaths.filter { !registrations.hasSocket(at: $0) }, loopCount: loopCount,
+                origins: settings.origins)
             Self.register(plugin, &registrations, &problems, registry, upstream, logs, context)
         }
         if let service = tokens.service { registrations.services.append(service) }
@@ -135,13 +136,13 @@ package struct ServerAssembly {
     }
 
     private static func makeUpstream(
-        _ settings: CoreSettings, _ loopCount: Int, _ registry: Metrics
+        _ settings: CoreSettings, _ shared: SharedState, _ loopCount: Int, _ registry: Metrics
     ) throws(StartError) -> UpstreamClient {
         do {
             let verification: TLSVerification =
                 settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
             return UpstreamClient(
-                loopCount: loopCount, settings: settings.upstream,
+                loopCount: loopCount, settings: settings.upstream, sockets: shared.upstreamSockets(settings),
                 tls: try TLSClientContext.make(verification: verification),
                 metrics: try UpstreamMetrics(registry: registry))
         } catch {

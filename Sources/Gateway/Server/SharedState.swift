@@ -2,6 +2,7 @@ import GatewayBytes
 import GatewayCompression
 import GatewayRuntime
 import GatewayTelemetry
+import GatewayUpstream
 import PluginKit
 import Synchronization
 
@@ -21,6 +22,15 @@ final class SharedState: Sendable {
         assembly = ByteBudget(limit: settings.webSocket.assemblyBudget)
         compression = ByteBudget(limit: settings.webSocket.compressionBudget)
         self.report = report
+    }
+
+    /// Sockets towards upstreams live by the same rules as those of clients, and out of the same memory.
+    func upstreamSockets(_ settings: CoreSettings) -> UpstreamSocketSettings {
+        UpstreamSocketSettings(
+            limits: settings.webSocket.messageLimits, heartbeat: settings.webSocket.heartbeat,
+            deflate: settings.webSocket.deflate, closeTimeout: settings.webSocket.closeTimeout,
+            stallTimeout: settings.upstream.timeouts.idle, sendLimit: settings.webSocket.sendBuffer.bytes,
+            compressionBudget: compression, assemblyBudget: assembly)
     }
 
     /// What is read only when somebody asks for it.

@@ -317,7 +317,7 @@ extension WebSocketConnection: WebSocket {
         guard stream.isOpen, closing.send() else { return }
         closeCode = code
         closeReason = reason
-        stream.write { FrameWriter.appendClose(code, reason: reason, to: &$0) }
+        stream.write { FrameWriter.appendClose(code == .withoutCode ? nil : code, reason: reason, to: &$0) }
         closeBy = stream.loop.now + server.settings.webSocket.closeTimeout
         stream.deadline = closeBy
         // The peer's answer is read even if the plugin had stopped reading.

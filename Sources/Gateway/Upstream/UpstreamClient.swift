@@ -11,27 +11,29 @@ package import GatewayTelemetry
 package final class UpstreamClient: Sendable {
     private let pools: PerLoop<UpstreamPool>
     private let loopCount: Int
-    private let settings: UpstreamSettings
+    let settings: UpstreamSettings
     private let metrics: UpstreamMetrics
 
     package convenience init(
-        loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics
+        loopCount: Int, settings: UpstreamSettings, sockets: UpstreamSocketSettings = UpstreamSocketSettings(),
+        tls: TLSClientContext, metrics: UpstreamMetrics
     ) {
-        self.init(loopCount: loopCount, settings: settings, tls: tls, metrics: metrics) { host in
+        self.init(loopCount: loopCount, settings: settings, sockets: sockets, tls: tls, metrics: metrics) { host in
             try NameLookup.addresses(of: host, port: 0)
         }
     }
 
     /// - Parameter names: Looks up host names, on a worker thread, in place of the system.
     init(
-        loopCount: Int, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics,
-        names: @escaping Resolver.Source
+        loopCount: Int, settings: UpstreamSettings, sockets: UpstreamSocketSettings = UpstreamSocketSettings(),
+        tls: TLSClientContext, metrics: UpstreamMetrics, names: @escaping Resolver.Source
     ) {
         self.loopCount = loopCount
         self.settings = settings
         self.metrics = metrics
         pools = PerLoop(count: loopCount) { loop in
-            UpstreamPool(loop: loop, settings: settings, tls: tls, metrics: metrics, names: names)
+            UpstreamPool(
+                loop: loop, settings: settings, sockets: sockets, tls: tls, metrics: metrics, names: names)
         }
     }
 
@@ -42,14 +44,9 @@ package final class UpstreamClient: Sendable {
     ///
     /// - Throws: ``UpstreamError``, or `CancellationError`.
     package func send(_ request: UpstreamRequest) async throws -> UpstreamResponse {
-        guard let loop = EventLoop.current, loop.index < loopCount else {
-            throw UpstreamError.unsendable("the caller is not on an event loop")
-        }
-        let pool = pools.value(on: loop)
+        let pool = try currentPool()
         let timeouts = request.timeouts ?? settings.timeouts
-        let origin = UpstreamOrigin(
-            scheme: request.url.scheme, host: request.url.hostName, port: request.url.port,
-            destination: request.destination)
+        let origin = UpstreamOrigin(of: request)
         var isRetry = false
         while true {
             try Task.checkCancellation()
@@ -74,6 +71,14 @@ package final class UpstreamClient: Sendable {
                 metrics.retried.increment()
             }
         }
+    }
+
+    /// The pool of the loop that the caller is on.
+    func currentPool() throws(UpstreamError) -> UpstreamPool {
+        guard let loop = EventLoop.current, loop.index < loopCount else {
+            throw .unsendable("the caller is not on an event loop")
+        }
+        return pools.value(on: loop)
     }
 }
 

@@ -59,22 +59,24 @@ final class UpstreamConnection {
     // MARK: Exchange
 
     /// Sends `request` and returns once the head of its response has arrived.
+    ///
+    /// - Parameter upgrades: Whether the request asks to switch protocols; then 101 is an answer like any other.
     func exchange(
-        _ request: UpstreamRequest, timeouts: UpstreamTimeouts
+        _ request: UpstreamRequest, timeouts: UpstreamTimeouts, upgrades: Bool = false
     ) async throws -> (head: ResponseHead, bytes: [UInt8]) {
         exchanges += 1
         hasBegunAnswer = false
         guard isUsable, !hasBuffered else { throw UpstreamError.closedBeforeAnswer }
-        try send(request)
-        return try await readHead(of: request, within: timeouts.firstByte)
+        try send(request, upgrades ? .upgrade : .keepAlive)
+        return try await readHead(of: request, within: timeouts.firstByte, upgrades: upgrades)
     }
 
-    private func send(_ request: UpstreamRequest) throws {
+    private func send(_ request: UpstreamRequest, _ intent: ConnectionIntent) throws {
         var failure: RequestWriteError?
         stream.write { output in
             let before = output.count
             do throws(RequestWriteError) {
-                try Self.appendHead(of: request, to: &output)
+                try Self.appendHead(of: request, intent, to: &output)
             } catch {
                 output.truncate(to: before)
                 failure = error
@@ -89,12 +91,12 @@ final class UpstreamConnection {
     }
 
     private static func appendHead(
-        of request: UpstreamRequest, to output: inout OutputBuffer
+        of request: UpstreamRequest, _ intent: ConnectionIntent, to output: inout OutputBuffer
     ) throws(RequestWriteError) {
         let host = request.host.map { Array($0.utf8) } ?? Array(request.url.authority)
         try output.appendRequestHead(
             method: request.method, target: Array(request.url.target).span, host: host.span, fields: request.fields,
-            body: request.outgoingBody)
+            body: request.outgoingBody, connection: intent)
     }
 
     private func pumpBody(length: UInt64?, _ next: () async throws -> [UInt8]?) async {
@@ -134,7 +136,7 @@ final class UpstreamConnection {
     private var mustDrain: Bool { stream.isOpen && stream.unsent > Self.sendLimit }
 
     private func readHead(
-        of request: UpstreamRequest, within patience: Duration
+        of request: UpstreamRequest, within patience: Duration, upgrades: Bool
     ) async throws -> (head: ResponseHead, bytes: [UInt8]) {
         var head = ResponseHead()
         for _ in 0..<Self.interimLimit {
@@ -145,7 +147,7 @@ final class UpstreamConnection {
                 buffer.removeFirst(head.length)
                 continue
             }
-            guard head.status != .switchingProtocols else {
+            guard upgrades || head.status != .switchingProtocols else {
                 throw UpstreamError.malformed("it switches protocols, which was not asked for")
             }
             use(head.length)
@@ -168,7 +170,10 @@ final class UpstreamConnection {
     private func headArrival(within patience: Duration) async throws {
         while true {
             if let pumpError { throw pumpError }
-            guard ending == nil else { throw UpstreamError.closedBeforeAnswer }
+            guard ending == nil else {
+                // What has begun to answer has seen the request: that is no reason to send it again.
+                throw hasBegunAnswer ? UpstreamError.malformed("it ends within its head") : .closedBeforeAnswer
+            }
             let sentBefore = stream.sent
             let from = pumpIsReading ? stream.loop.now : lastSending
             switch await arrival(until: from + patience) {
@@ -260,6 +265,15 @@ final class UpstreamConnection {
     func close() {
         pump?.cancel()
         stream.close()
+    }
+
+    /// Leaves the stream to whoever speaks another protocol over it from here on: it is no longer the pool's.
+    ///
+    /// - Returns: What has arrived behind the head of the answer.
+    func surrender() -> [UInt8] {
+        pool?.forget(self)
+        pool = nil
+        return takeBuffered(limit: .max) ?? []
     }
 }
 

@@ -13,6 +13,14 @@ struct UpstreamOrigin: Hashable {
     let destination: DestinationKind
 }
 
+extension UpstreamOrigin {
+    init(of request: UpstreamRequest) {
+        self.init(
+            scheme: request.url.scheme, host: request.url.hostName, port: request.url.port,
+            destination: request.destination)
+    }
+}
+
 /// Everything about one origin: its idle connections, newest last, and those who wait for one.
 ///
 /// While anybody waits, nothing is idle and no connection may be added: whatever becomes free is handed to the first in
@@ -51,17 +59,21 @@ final class UpstreamPool: TimerTarget {
     private let tls: TLSClientContext
     private let metrics: UpstreamMetrics
     private let resolver: Resolver
+    /// What the WebSockets that this loop has opened share.
+    private(set) lazy var codecs = sockets.makeCodecs()
+    let sockets: UpstreamSocketSettings
     private var origins: [UpstreamOrigin: PooledOrigin] = [:]
     /// Idle connections of all origins; no more than one origin may have in all.
     private var idleCount = 0
     private var sweep = TimerToken.none
 
     init(
-        loop: EventLoop, settings: UpstreamSettings, tls: TLSClientContext, metrics: UpstreamMetrics,
-        names: @escaping Resolver.Source
+        loop: EventLoop, settings: UpstreamSettings, sockets: UpstreamSocketSettings, tls: TLSClientContext,
+        metrics: UpstreamMetrics, names: @escaping Resolver.Source
     ) {
         self.loop = loop
         self.settings = settings
+        self.sockets = sockets
         self.tls = tls
         self.metrics = metrics
         resolver = Resolver(loop: loop, settings: settings, source: names)

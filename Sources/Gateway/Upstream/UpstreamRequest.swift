@@ -70,6 +70,8 @@ package enum UpstreamError: Error, Sendable, CustomStringConvertible {
     case bodyTooLarge(limit: Int)
     case tooManyWaiting
     case unsendable(String)
+    /// It says that it switches to WebSocket, but not in answer to what was asked.
+    case upgradeFailed(String)
 
     package var description: String {
         switch self {
@@ -87,6 +89,15 @@ package enum UpstreamError: Error, Sendable, CustomStringConvertible {
         case .bodyTooLarge(let limit): "the body is larger than \(limit) bytes"
         case .tooManyWaiting: "too many requests wait for this upstream"
         case .unsendable(let reason): "the request cannot be sent: \(reason)"
+        case .upgradeFailed(let reason): "the WebSocket was not opened: \(reason)"
+        }
+    }
+
+    /// Whether nothing of the request was sent, so that any other server may get it.
+    package var isBeforeRequest: Bool {
+        switch self {
+        case .nameNotFound, .nameLookupFailed, .connectFailed, .connectTimedOut, .cipher, .tooManyWaiting: true
+        default: false
         }
     }
 

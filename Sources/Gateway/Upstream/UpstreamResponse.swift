@@ -32,12 +32,15 @@ package final class UpstreamResponse {
     package var declaredLength: UInt64? { head.declaredLength }
 
     /// The end-to-end fields, to be passed on: without hop-by-hop fields and framing (RFC 9110 §7.6.1).
-    package var endToEndFields: HeaderFields {
+    package var endToEndFields: HeaderFields { head.endToEndFields(in: bytes) }
+}
+
+extension ResponseHead {
+    func endToEndFields(in bytes: [UInt8]) -> HeaderFields {
         var fields = HeaderFields(reserving: bytes.count)
         unsafe bytes.withUnsafeBytes { raw in
-            for field in head.fields {
-                guard unsafe !head.fields.isHopByHop(field, in: raw),
-                    unsafe !field.isNamed(.contentLength, in: raw)
+            for field in self.fields {
+                guard unsafe !self.fields.isHopByHop(field, in: raw), unsafe !field.isNamed(.contentLength, in: raw)
                 else { continue }
                 unsafe fields.append(field, from: raw)
             }
@@ -69,6 +72,8 @@ package final class UpstreamBody {
     /// `nil` when there is nothing to read any more.
     private var rest: Rest?
     private var failure: (any Error)?
+    /// See ``hold(_:)``.
+    private var companion: AnyObject?
 
     /// Most bytes handed over at once.
     private static let chunkLimit = 128 << 10
@@ -92,6 +97,11 @@ package final class UpstreamBody {
         nonisolated(unsafe) let connection = connection
         let loop = unsafe connection.stream.loop
         if loop.isCurrent { unsafe connection.close() } else { loop.submit { unsafe connection.close() } }
+    }
+
+    /// Holds on to `companion` until the body is over, one way or another: what it stands for lasts as long.
+    package func hold(_ companion: AnyObject) {
+        if rest != nil { self.companion = companion }
     }
 
     /// The next bytes as they arrive; `nil` at the end.
@@ -134,6 +144,7 @@ package final class UpstreamBody {
 
     private func fail(_ error: any Error) {
         rest = nil
+        companion = nil
         failure = error
         connection.close()
     }
@@ -162,6 +173,7 @@ package final class UpstreamBody {
 
     private func finish() {
         rest = nil
+        companion = nil
         connection.finish(reusable: keepAlive)
     }
 
@@ -188,6 +200,7 @@ package final class UpstreamBody {
     package func discard() {
         guard rest != nil else { return }
         rest = nil
+        companion = nil
         connection.close()
     }
 

@@ -1,4 +1,5 @@
 package import GatewayBytes
+package import GatewayHTTP
 
 /// A client's side of the opening handshake (RFC 6455 §4.1): what to send, and whether the answer will do.
 package struct ClientHandshake: Sendable {
@@ -25,6 +26,21 @@ package struct ClientHandshake: Sendable {
             output.appendField("Sec-WebSocket-Protocol", subprotocols.joined(separator: ", "))
         }
         if let deflate { output.appendField("Sec-WebSocket-Extensions", deflate) }
+    }
+
+    /// The same for a writer of heads that brings `Connection: Upgrade` itself.
+    ///
+    /// - Throws: For a subprotocol that cannot stand in a field.
+    package func fields(deflate: String?) throws(FieldValueError) -> HeaderFields {
+        var fields = HeaderFields()
+        fields.append(.upgrade, "websocket")
+        fields.append(.secWebSocketVersion, "13")
+        try fields.append(.secWebSocketKey, checking: key)
+        if !subprotocols.isEmpty {
+            try fields.append(.secWebSocketProtocol, checking: subprotocols.joined(separator: ", "))
+        }
+        if let deflate { try fields.append(.secWebSocketExtensions, checking: deflate) }
+        return fields
     }
 
     /// The parts of the response that matter. Fields are lists: one string for each field line.

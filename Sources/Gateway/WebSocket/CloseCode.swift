@@ -4,6 +4,11 @@ package struct CloseCode: RawRepresentable, Hashable, Sendable, CustomStringConv
 
     package init(rawValue: UInt16) { self.rawValue = rawValue }
 
+    /// Stands for a close frame without a code; never sent.
+    package static let withoutCode = CloseCode(rawValue: 1005)
+    /// Stands for the end of a connection without a close frame; never sent.
+    package static let abnormal = CloseCode(rawValue: 1006)
+
     package static let normal = CloseCode(rawValue: 1000)
     /// The server is going down or draining, or the peer stopped answering pings.
     package static let goingAway = CloseCode(rawValue: 1001)

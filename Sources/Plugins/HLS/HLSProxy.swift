@@ -13,12 +13,21 @@ package struct HLSProxy: Plugin {
     package func register(with gateway: inout Registrar) {
         let relay = StreamRelay(
             settings: settings, upstream: gateway.upstream, metrics: HLSMetrics(gateway.metrics), log: gateway.log)
-        gateway.use(CrossOriginAccess(), on: .ownRoutes)
         for (pattern, kind) in [("/proxy/manifest/{link}", LinkKind.playlist), ("/proxy/segment/{link}", .media)] {
             gateway.get(pattern) { try await relay.answer($0, kind) }
-            gateway.route(.options, pattern) { _ in CrossOriginAccess.preflight() }
         }
+        gateway.allowCrossOrigin(Self.players)
     }
+
+    /// Pages of any site may play what is served here, and read why not. Nothing here depends on a cookie.
+    private static let players: CrossOriginPolicy = {
+        var policy = CrossOriginPolicy(.anyone)
+        policy.methods = [.get, .head, .options]
+        policy.requestFields = [.range, .authorization, .ifRange, .ifNoneMatch, .ifModifiedSince]
+        policy.preflightAge = .seconds(86400)
+        policy.isEmbeddable = true
+        return policy
+    }()
 }
 
 /// What the plugin counts.

@@ -46,6 +46,8 @@ struct StreamRelay: Sendable {
 
     private func counted(_ fault: GatewayFault) -> GatewayFault {
         metrics.refused.with(fault.code).increment()
+        var fault = fault
+        fault.fields.append(.cacheControl, "no-store")
         return fault
     }
 

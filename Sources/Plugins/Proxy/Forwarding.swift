@@ -1,44 +1,51 @@
 import PluginKit
 
-/// Carries requests of one route to its upstream and the answers back.
+/// Carries requests of one route to its upstreams and the answers back.
 struct Forwarding: Sendable {
     let route: ProxyRoute
+    let group: UpstreamGroup
+    let origins: OriginPolicy
     let upstream: UpstreamClient
-    let failures: MetricFamily<Counter>
+    let metrics: ProxyMetrics
     let log: Logger
+    let requiresToken: Bool
+    let compressesSockets: Bool
+    let socketBuffer: Int
+    private let retries: Int
+    private let budget: RetryBudget
 
-    func answer(_ request: Request) async throws -> Response {
-        if Self.forwardsLeft(of: request) == 0 { return Self.ownOptions }
-        let forwarded = try forwarded(request)
-        do {
-            let answer = try await upstream.send(forwarded)
-            return response(answer, to: request.method)
-        } catch let error as UpstreamError {
-            let fault = GatewayFault(error)
-            failures.with(fault.code).increment()
-            log.warn(
-                "upstream failed", .string("route", route.description), .string("reason", error.description),
-                .request(request.id))
-            throw fault
-        }
+    init(
+        route: ProxyRoute, group: UpstreamGroup, settings: ProxySettings, origins: OriginPolicy,
+        upstream: UpstreamClient, metrics: ProxyMetrics, log: Logger
+    ) {
+        self.route = route
+        self.group = group
+        self.origins = origins
+        self.upstream = upstream
+        self.metrics = metrics
+        self.log = log
+        requiresToken = settings.requiresToken
+        compressesSockets = settings.compressesSockets
+        socketBuffer = settings.socketBuffer.bytes
+        retries = settings.retries
+        budget = RetryBudget(percent: settings.retryBudget)
     }
 
-    private func forwarded(_ request: Request) throws -> UpstreamRequest {
-        guard !request.head.upgradesToWebSocket else {
-            throw GatewayFault(
-                .notImplemented, "websocket_not_forwarded", "WebSockets are not forwarded to this upstream yet.",
-                source: .gateway)
-        }
+    func answer(_ request: Request) async throws -> Response {
+        guard !request.head.upgradesToWebSocket else { return try await openSocket(request) }
         guard Self.isForwarded(request.method) else {
             throw GatewayFault(.notImplemented, "method_not_forwarded", "This method is not forwarded.")
         }
-        var forwarded = UpstreamRequest(
-            request.method, try url(of: request), destination: .operator, fields: try ForwardedFields.of(request))
-        if let left = Self.forwardsLeft(of: request) {
-            try forwarded.fields.set(.maxForwards, checking: String(left - 1))
+        let left = Self.forwardsLeft(of: request)
+        if left == 0 { return Self.ownOptions }
+        var fields = try ForwardedFields.of(request)
+        if let left { try fields.set(.maxForwards, checking: String(left - 1)) }
+        let body = Self.body(of: request)
+        let forwarded = fields
+        return try await ask(request, .request) { url, lease in
+            let asked = UpstreamRequest(request.method, url, destination: .operator, fields: forwarded, body: body)
+            return response(try await upstream.send(asked), to: request, lease)
         }
-        forwarded.body = Self.body(of: request)
-        return forwarded
     }
 
     /// How many more times an OPTIONS request may be forwarded; `nil` when it does not say. For other methods that are
@@ -64,18 +71,6 @@ struct Forwarding: Sendable {
         }
     }
 
-    private func url(of request: Request) throws -> HTTPURL {
-        let asSent = unsafe Array(request.head.path(in: request.headBytes))
-        let path = request.normalisedPath ?? asSent
-        let query = request.head.queryRange.map { unsafe Array($0.of(request.headBytes)) } ?? []
-        do throws(HTTPURLError) {
-            // The token was for the gateway, and upstreams write URLs to their logs.
-            return try route.url(path: path, query: QueryToken.strip(query.span))
-        } catch {
-            throw GatewayFault(.badRequest, "bad_target", "The request target cannot be forwarded: \(error).")
-        }
-    }
-
     private static func body(of request: Request) -> UpstreamRequest.Body {
         guard request.head.framing != .none else { return .none }
         guard request.head.framing.hasBody else { return .bytes([]) }
@@ -83,18 +78,115 @@ struct Forwarding: Sendable {
         return .stream(length: body.declaredLength) { try await body.next() }
     }
 
-    private func response(_ answer: UpstreamResponse, to method: Method) -> Response {
+    // MARK: Choosing and trying again
+
+    /// Asks an upstream by `send`, and others after it as far as that is safe and the budget allows.
+    ///
+    /// - Throws: ``GatewayFault`` for the last upstream that failed.
+    func ask(
+        _ request: Request, _ work: UpstreamGroup.Work,
+        _ send: (HTTPURL, UpstreamLease) async throws -> Response
+    ) async throws -> Response {
+        let (path, query) = Self.target(of: request)
+        budget.earn()
+        var tried: UInt32 = 0
+        var left = retries
+        while let lease = group.lease(work, except: tried, at: request.loop.now.nanoseconds) {
+            let url = try url(lease.target, path, query)
+            do {
+                return try await send(url, lease)
+            } catch let error as UpstreamError {
+                let fault = failed(error, of: lease, request)
+                tried |= lease.bit
+                guard left > 0, group.members.count > tried.nonzeroBitCount, Self.mayRepeat(request, after: error)
+                else { throw fault }
+                guard budget.spend() else {
+                    metrics.retriesRefused.increment()
+                    throw fault
+                }
+                left -= 1
+                metrics.retries.increment()
+            }
+        }
+        throw GatewayFault(.badGateway, "upstream_unreachable", "No upstream can be reached.", source: .upstream)
+    }
+
+    /// Whether another upstream may get the request: nothing of it was sent, or it changes nothing to send it twice and
+    /// there is no body that is gone.
+    static func mayRepeat(_ request: Request, after error: UpstreamError) -> Bool {
+        mayRepeat(request.method, hasBody: request.head.framing.hasBody, after: error)
+    }
+
+    static func mayRepeat(_ method: Method, hasBody: Bool, after error: UpstreamError) -> Bool {
+        if error.isBeforeRequest { return true }
+        guard case .closedBeforeAnswer = error else { return false }
+        return method.isIdempotent && !hasBody
+    }
+
+    private func failed(_ error: UpstreamError, of lease: UpstreamLease, _ request: Request) -> GatewayFault {
+        if Self.isUpstreamsFault(error) { lease.failed(at: request.loop.now.nanoseconds) }
+        let fault = GatewayFault(error)
+        metrics.failures.with(fault.code).increment()
+        log.warn(
+            "upstream failed", .string("route", route.name), .string("upstream", lease.target.description),
+            .string("reason", error.description), .request(request.id))
+        return fault
+    }
+
+    /// Whether it says something about the upstream, and not about the request or this gateway's own limits.
+    static func isUpstreamsFault(_ error: UpstreamError) -> Bool {
+        switch error {
+        case .nameNotFound, .nameLookupFailed, .connectFailed, .connectTimedOut, .cipher, .firstByteTimedOut,
+            .idleTimedOut, .closedBeforeAnswer, .malformed, .bodyIncomplete, .upgradeFailed:
+            true
+        case .destinationRefused, .bodyTooLarge, .tooManyWaiting, .unsendable: false
+        }
+    }
+
+    // MARK: URL
+
+    private static func target(of request: Request) -> (path: [UInt8], query: [UInt8]) {
+        let asSent = unsafe Array(request.head.path(in: request.headBytes))
+        let query = request.head.queryRange.map { unsafe Array($0.of(request.headBytes)) } ?? []
+        // The token was for the gateway, and upstreams write URLs to their logs.
+        return (request.normalisedPath ?? asSent, QueryToken.strip(query.span))
+    }
+
+    private func url(_ target: ProxyTarget, _ path: [UInt8], _ query: [UInt8]) throws -> HTTPURL {
+        do throws(HTTPURLError) {
+            return try target.url(path: path, below: route.prefix, query: query)
+        } catch {
+            throw GatewayFault(.badRequest, "bad_target", "The request target cannot be forwarded: \(error).")
+        }
+    }
+
+    // MARK: Answer
+
+    /// The upstream's answer as ours; the lease lasts until its body is over.
+    func response(_ answer: UpstreamResponse, to request: Request, _ lease: UpstreamLease) -> Response {
+        report(answer.status, to: lease, at: request.loop.now.nanoseconds)
+        answer.body.hold(lease)
         var fields = answer.endToEndFields
         // Where else the upstream can be reached is of no use to those outside.
         fields.remove(.altSvc)
-        if let location = answer.header(.location), let ours = route.location(location) {
+        if let location = answer.header(.location),
+            let ours = lease.target.location(location, below: route.prefix)
+        {
             try? fields.set(.location, checking: ours)
         }
-        guard method == .head || answer.status == .notModified else {
+        guard request.method == .head || answer.status == .notModified else {
             return Response(status: answer.status, fields: fields, body: .upstream(answer.body))
         }
         // The length is that of a body which is not sent; the server leaves an undeclared one undeclared.
         let body: ResponseBody = answer.declaredLength.map { .stream(length: $0) { _ in } } ?? .empty
         return Response(status: answer.status, fields: fields, body: body)
+    }
+
+    private func report(_ status: Status, to lease: UpstreamLease, at now: UInt64) {
+        switch status {
+        // What a server says that cannot reach its own, or has too much to do.
+        case .badGateway, .serviceUnavailable, .gatewayTimeout: lease.failed(at: now)
+        default: lease.succeeded(at: now)
+        }
     }
 }

@@ -1,25 +1,36 @@
 import PluginKit
 
 /// The value of PROXY_ROUTES.
+///
+/// ```
+/// routes   = route *( "," route )
+/// route    = [ host ] path "=" upstream *( "|" upstream )
+/// host     = name or address, without a port
+/// path     = "/" or a path without a slash at its end
+/// upstream = http or https URL without query and fragment
+/// ```
 struct ProxyRoutes: Sendable {
     private(set) var all: [ProxyRoute] = []
 
     /// Most routes one gateway forwards.
     static let limit = 256
+    /// Most upstreams of one route.
+    static let upstreamLimit = 32
 
     init() {}
 
-    /// Reads `/api=http://127.0.0.1:3000,/files=https://files.internal/public`; spaces around a route and empty ones do
-    /// not count.
+    /// Reads `/api=http://10.0.0.1:3000|http://10.0.0.2:3000,api.example.com/v2=https://backend`; spaces around a route
+    /// and empty ones do not count.
     init(_ text: String) throws(SettingError) {
         let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
-        guard !parts.isEmpty else { throw SettingError("without a route; write /api=http://127.0.0.1:3000") }
+        guard !parts.isEmpty else { throw SettingError("without a route; write \(Self.example)") }
         guard parts.count <= Self.limit else { throw SettingError("more than \(Self.limit) routes") }
         for (index, part) in parts.enumerated() {
             do throws(SettingError) {
                 let route = try ProxyRoute(part)
-                guard !all.contains(where: { $0.prefix == route.prefix }) else {
-                    throw SettingError("for a path that has an upstream already; name each path once")
+                if let place = all.firstIndex(where: { $0.name == route.name }) {
+                    throw SettingError(
+                        "for \(route.name), as route \(place + 1) is; name it once, with `|` between upstreams")
                 }
                 all.append(route)
             } catch {
@@ -27,6 +38,8 @@ struct ProxyRoutes: Sendable {
             }
         }
     }
+
+    fileprivate static let example = "/api=http://127.0.0.1:3000"
 }
 
 extension ProxyRoutes: CustomStringConvertible {
@@ -34,23 +47,26 @@ extension ProxyRoutes: CustomStringConvertible {
 }
 
 extension ProxyRoute {
-    /// Reads `/api=http://127.0.0.1:3000`.
+    /// Reads `/api=http://127.0.0.1:3000`, with a host in front or several URLs behind.
     init(_ text: String) throws(SettingError) {
         guard let equals = text.firstIndex(of: "=") else {
-            throw SettingError("not PATH=URL; write /api=http://127.0.0.1:3000")
+            throw SettingError("not PATH=URL; write \(ProxyRoutes.example)")
         }
-        prefix = try Self.prefix(String(text[..<equals]))
-        let target = String(text[text.index(after: equals)...])
-        do throws(HTTPURLError) {
-            upstream = try HTTPURL(target)
-        } catch {
-            throw SettingError("not to an http or https URL (\(error)); write /api=http://127.0.0.1:3000")
+        let place = text[..<equals]
+        guard let slash = place.firstIndex(of: "/") else {
+            throw SettingError(
+                "not for a plain path; a host is followed by one: api.example.com/=http://127.0.0.1:3000")
         }
-        guard upstream.query == nil, !target.contains("#") else {
-            throw SettingError("to a URL with a query or a fragment; write it without")
+        host = slash == place.startIndex ? nil : try Self.host(String(place[..<slash]))
+        prefix = try Self.prefix(String(place[slash...]))
+        targets = try Self.targets(text[text.index(after: equals)...])
+    }
+
+    private static func host(_ text: String) throws(SettingError) -> String {
+        guard let url = try? HTTPURL("http://\(text)/"), url.host.count == text.utf8.count else {
+            throw SettingError("not for a plain host; write api.example.com/v2, without scheme, port or wildcard")
         }
-        let hasPath = target.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false).count == 4
-        replacement = hasPath ? Self.withoutSlash(Array(upstream.path)) : nil
+        return String(decoding: url.host, as: UTF8.self)
     }
 
     private static func prefix(_ path: String) throws(SettingError) -> String {
@@ -59,11 +75,25 @@ extension ProxyRoute {
         let isPlain = segments.allSatisfy { segment in
             !segment.isEmpty && !segment.hasPrefix(".") && segment.utf8.allSatisfy(isUnreserved)
         }
-        guard path.hasPrefix("/"), isPlain else {
+        guard isPlain else {
             throw SettingError(
                 "not for a plain path; write / or /api or /api/v2: letters, digits, `-._~`, and no slash at the end")
         }
         return path
+    }
+
+    private static func targets(_ text: Substring) throws(SettingError) -> [ProxyTarget] {
+        let parts = text.split(separator: "|", omittingEmptySubsequences: false)
+        guard parts.count <= ProxyRoutes.upstreamLimit else {
+            throw SettingError("to more than \(ProxyRoutes.upstreamLimit) upstreams")
+        }
+        var targets: [ProxyTarget] = []
+        for part in parts {
+            let target = try ProxyTarget(String(part))
+            guard !targets.contains(target) else { throw SettingError("to \(target) twice; name each upstream once") }
+            targets.append(target)
+        }
+        return targets
     }
 
     private static func isUnreserved(_ byte: UInt8) -> Bool {
@@ -72,6 +102,21 @@ extension ProxyRoute {
         default: false
         }
     }
+}
+
+extension ProxyTarget {
+    init(_ text: String) throws(SettingError) {
+        do throws(HTTPURLError) {
+            base = try HTTPURL(text)
+        } catch {
+            throw SettingError("not to an http or https URL (\(error)); write \(ProxyRoutes.example)")
+        }
+        guard base.query == nil, !text.contains("#") else {
+            throw SettingError("to a URL with a query or a fragment; write it without")
+        }
+        let hasPath = text.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false).count == 4
+        replacement = hasPath ? Self.withoutSlash(Array(base.path)) : nil
+    }
 
     private static func withoutSlash(_ path: [UInt8]) -> [UInt8] {
         path.last == UInt8(ascii: "/") ? Array(path.dropLast()) : path
@@ -79,8 +124,11 @@ extension ProxyRoute {
 }
 
 extension ProxyRoute: CustomStringConvertible {
+    var description: String { "\(name)=\(targets.map(\.description).joined(separator: "|"))" }
+}
+
+extension ProxyTarget: CustomStringConvertible {
     var description: String {
-        let path = replacement.map { $0.isEmpty ? "/" : String(decoding: $0, as: UTF8.self) } ?? ""
-        return "\(prefix.isEmpty ? "/" : prefix)=\(upstream.origin)\(path)"
+        base.origin + (replacement.map { $0.isEmpty ? "/" : String(decoding: $0, as: UTF8.self) } ?? "")
     }
 }

@@ -98,3 +98,7 @@ class Gateway(Process):
         status, _, body = self.get("/metrics", ops=True)
         assert status == 200
         return exposition.parse(body.decode())
+
+    def total(self, name, **labels):
+        """The sum of a metric's samples whose labels include `labels`."""
+        return exposition.total(self.metrics(), name, **labels)
