@@ -237,6 +237,27 @@ struct StreamCareTests {
         #expect(outcome.1.count == 1)
     }
 
+    @Test("when the loop stops, its streams are closed and everything is let go", arguments: Wire.allCases)
+    func loopStops(_ wire: Wire) throws {
+        final class Token: Sendable {
+            let gone: Signal
+            init(_ gone: Signal) { self.gone = gone }
+            deinit { gone.raise() }
+        }
+        let gone = Signal()
+        do {
+            // Held by the loop, which a stream holds, whose handler holds the stream.
+            let token = Token(gone)
+            let thread = try LoopThread { _ in withExtendedLifetime(token) {} }
+            try thread.run { loop in
+                let (client, _) = try await Net.streams(wire, on: loop)
+                client.stream.deadline = loop.now + .seconds(3600)
+            }
+            try thread.stop()
+        }
+        #expect(gone.wait(atMost: .seconds(50)))
+    }
+
     @Test("streams and their handlers are let go once closed", arguments: Wire.allCases)
     func lifetime(_ wire: Wire) throws {
         let seen = try LoopThread.with { loop in

@@ -5,6 +5,12 @@ import Glibc
 package protocol Channel: AnyObject {
     /// The kernel has news of the channel's descriptor. The channel may close itself here.
     func ready(_ readiness: Readiness)
+    /// The loop stops: the last call. Close what is open; nothing is told any more after this.
+    func loopEnds()
+}
+
+extension Channel {
+    package func loopEnds() {}
 }
 
 /// A non-blocking descriptor and what its loop knows of it. Part of the channel that owns it; closed with it.

@@ -89,6 +89,7 @@ package import GatewayBytes
             stopping = true
         }
         while !stopping { turn() }
+        for slot in table { slot.channel?.loopEnds() }
         runJobs(limit: limits.jobsPerTurn)
         flushCork()
         letGo()
@@ -105,7 +106,7 @@ package import GatewayBytes
         table = []
     }
 
-    /// Ends ``run()`` after the current turn. Any thread.
+    /// Ends ``run()`` after the current turn; channels that are still open are closed. Any thread.
     package func stop() { submit { self.stopping = true } }
 
     private func turn() {

@@ -64,6 +64,8 @@ package final class Listener: Channel, TimerTarget {
         pause = loop.setTimer(at: loop.now + limits.pause, for: self, tag: 0)
     }
 
+    package func loopEnds() { stop() }
+
     package func timerFired(tag: UInt32) {
         pause = .none
         descriptor.want(.readable, on: loop)

@@ -135,6 +135,8 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         if readiness.contains(.peerFinished) { noticeEnd() }
     }
 
+    package func loopEnds() { end(.local) }
+
     private func connected() {
         if let error = Socket.pendingError(descriptor.number) { return end(.failed(error)) }
         guard cipher == nil else {

@@ -129,8 +129,11 @@ final class UpstreamConnection {
     }
 
     private func drained() async {
-        while stream.isOpen, stream.unsent > Self.sendLimit { await suspend { outputWaiter = $0 } }
+        // Looked at again when the task has suspended: that may take a turn.
+        while mustDrain { await suspend { if mustDrain { outputWaiter = $0 } else { $0.resume() } } }
     }
+
+    private var mustDrain: Bool { stream.isOpen && stream.unsent > Self.sendLimit }
 
     private func readHead(
         of request: UpstreamRequest, within patience: Duration, upgrades: Bool
