@@ -1,7 +1,7 @@
 import GatewayHTTP
-import GatewayRuntime
 import Testing
 
+@testable import GatewayRuntime
 @testable import GatewayUpstream
 @testable import GatewayWebSocket
 
@@ -77,10 +77,10 @@ struct UpstreamWebSocketTests {
 
     @Test("a handshake asks for what it should, once each")
     func request() throws {
-        let head = Locked("")
+        let head = Guarded("")
         let server = try ScriptedServer { peer, _ in
             let text = try Self.accept(peer)
-            head.with { $0 = text }
+            head.withLock { $0 = text }
             _ = peer.waitForEnd()
         }
         try Rig.with { rig in
@@ -89,7 +89,7 @@ struct UpstreamWebSocketTests {
             #expect(!socket.isCompressed)
             socket.close(.normal)
         }
-        let lines = head.with { $0 }.split(separator: "\r\n")
+        let lines = head.withLock { $0 }.split(separator: "\r\n")
         #expect(lines.first == "GET /x?y HTTP/1.1")
         for line in ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"] {
             #expect(lines.count { $0 == line } == 1, "\(line)")
@@ -137,14 +137,14 @@ struct UpstreamWebSocketTests {
 
     @Test("each frame is masked with a key of its own")
     func masked() throws {
-        let keys = Locked<[[UInt8]]>([])
+        let keys = Guarded<[[UInt8]]>([])
         let server = try ScriptedServer { peer, _ in
             _ = try Self.accept(peer)
             for _ in 0..<5 {
                 let frame = try peer.read(2 + 4 + 3)
                 #expect(frame[..<2] == [0x82, 0x83])
                 #expect((0..<3).map { frame[6 + $0] ^ frame[2 + $0] } == [1, 2, 3])
-                keys.with { $0.append(Array(frame[2..<6])) }
+                keys.withLock { $0.append(Array(frame[2..<6])) }
             }
             try peer.write(Self.frame(8, [0x03, 0xE8]))
             _ = peer.waitForEnd()
@@ -159,7 +159,7 @@ struct UpstreamWebSocketTests {
             }
             try await rig.until { ear.end != nil }
         }
-        #expect(Set(keys.with { $0 }).count == 5)
+        #expect(Set(keys.withLock { $0 }).count == 5)
     }
 
     @Test(
@@ -171,23 +171,23 @@ struct UpstreamWebSocketTests {
             ([0xC1, 1, 0x61], "1006 reserved bits set", [0x03, 0xEA]),
         ] as [([UInt8], String, [UInt8])])
     func ends(_ frame: [UInt8], _ told: String, _ answer: [UInt8]) throws {
-        let closed = Locked<[UInt8]?>(nil)
+        let closed = Guarded<[UInt8]?>(nil)
         let server = try ScriptedServer { peer, _ in
             _ = try Self.accept(peer)
             try peer.write(frame)
             let head = try peer.read(6)
             let payload = try peer.read(Int(head[1] & 0x7F))
-            closed.with { $0 = head[0] == 0x88 ? payload.indices.map { payload[$0] ^ head[2 + $0 % 4] } : nil }
+            closed.withLock { $0 = head[0] == 0x88 ? payload.indices.map { payload[$0] ^ head[2 + $0 % 4] } : nil }
         }
         let end = try Rig.with { rig in
             let socket = try await Self.socket(rig, server.url())
             let ear = Ear()
             socket.start(ear)
-            try await rig.until { ear.end != nil && closed.with { $0 } != nil }
+            try await rig.until { ear.end != nil && closed.withLock { $0 } != nil }
             return ear.end
         }
         #expect(end == told)
-        #expect(closed.with { $0 }?.prefix(2) == answer[...])
+        #expect(closed.withLock { $0 }?.prefix(2) == answer[...])
     }
 
     @Test("an upstream that goes without a word is told as 1006", arguments: [true, false])
@@ -232,13 +232,13 @@ struct UpstreamWebSocketTests {
 
     @Test("pings are answered, and a close without a code goes out as one")
     func pings() throws {
-        let answers = Locked<[[UInt8]]>([])
+        let answers = Guarded<[[UInt8]]>([])
         let server = try ScriptedServer { peer, _ in
             _ = try Self.accept(peer)
             try peer.write(Self.frame(9, [7]) + Self.text("go"))
             for length in [7, 6] {
                 let frame = try peer.read(length)
-                answers.with { $0.append(frame) }
+                answers.withLock { $0.append(frame) }
             }
         }
         try Rig.with { rig in
@@ -247,9 +247,9 @@ struct UpstreamWebSocketTests {
             socket.start(ear)
             try await rig.until { ear.heard == ["go"] }
             socket.close(nil)
-            try await rig.until { answers.with { $0.count } == 2 }
+            try await rig.until { answers.withLock { $0.count } == 2 }
         }
-        let seen = answers.with { $0 }
+        let seen = answers.withLock { $0 }
         #expect(seen[0][..<2] == [0x8A, 0x81] && seen[0][6] ^ seen[0][2] == 7)
         #expect(seen[1][..<2] == [0x88, 0x80])
     }
