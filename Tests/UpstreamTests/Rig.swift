@@ -100,7 +100,6 @@ struct Rig: Sendable {
         var name: String {
             guard case .upstream(let error) = self else { return description }
             switch error {
-            case .upgradeFailed: return "upgradeFailed"
             case .destinationRefused: return "destinationRefused"
             case .nameNotFound: return "nameNotFound"
             case .nameLookupFailed: return "nameLookupFailed"

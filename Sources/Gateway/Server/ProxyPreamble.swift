@@ -62,8 +62,9 @@ final class ProxyPreamble: Channel, TimerTarget {
     private func read(_ seen: UnsafeRawBufferPointer) {
         let start = taken.count
         unsafe taken.append(contentsOf: seen)
-        let bytes = taken
         do throws(ProxyProtocolError) {
+            // Why a copy: a span of a property may not be borrowed across what else is done here.
+            let bytes = taken
             let header = try ProxyProtocolHeader.parse(bytes.span, limit: Self.limit)
             guard take(min(header?.length ?? taken.count, taken.count) - start) else { return end(.left) }
             if let header { end(.header(header, descriptor.surrender(on: loop))) }
