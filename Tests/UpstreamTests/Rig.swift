@@ -114,7 +114,6 @@ struct Rig: Sendable {
             case .bodyTooLarge: return "bodyTooLarge"
             case .tooManyWaiting: return "tooManyWaiting"
             case .unsendable: return "unsendable"
-            case .upgradeFailed: return "upgradeFailed"
             }
         }
     }
