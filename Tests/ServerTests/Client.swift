@@ -10,6 +10,8 @@ final class Client {
     struct Unreachable: Error {}
 
     private let descriptor: Int32
+    /// Lives as long as its client.
+    var gateway: TestGateway?
     private var cipher: TLSSession?
     private var buffered: [UInt8] = []
     private var isAtEnd = false

@@ -131,7 +131,9 @@ final class TestGateway: Sendable {
 
     func connect(to entry: EntryPoint = .main) throws -> Client {
         let isSecure = carriage == .tls && entry != .operations
-        return try Client(port: port(of: entry), isSecure: isSecure)
+        let client = try Client(port: port(of: entry), isSecure: isSecure)
+        client.gateway = self
+        return client
     }
 
     /// Sends one request on a connection of its own and reads the response.

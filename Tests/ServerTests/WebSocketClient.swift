@@ -23,6 +23,7 @@ final class SocketClient {
     ) throws {
         wire = try Client(
             port: gateway.port(of: .main), isSecure: gateway.carriage == .tls, receiveBuffer: receiveBuffer)
+        wire.gateway = gateway
         let head = fields.reduce("GET \(path) HTTP/1.1\r\nHost: x\r\n") { $0 + $1 + "\r\n" }
         try wire.send(Array((head + webSocketFields).utf8) + frames)
         answer = try wire.answer()
