@@ -114,6 +114,7 @@ struct Rig: Sendable {
             case .bodyTooLarge: return "bodyTooLarge"
             case .tooManyWaiting: return "tooManyWaiting"
             case .unsendable: return "unsendable"
+            case .upgradeFailed: return "upgradeFailed"
             }
         }
     }
