@@ -44,6 +44,9 @@ struct KnownNameSet: Sendable {
     }
 
     @inline(__always)
+    func contains(_ id: UInt8) -> Bool { (id < 64 ? low >> UInt64(id) : high >> UInt64(id & 63)) & 1 != 0 }
+
+    @inline(__always)
     func meets(low: UInt64, high: UInt64) -> Bool { self.low & low | self.high & high != 0 }
 
     /// What a parsed head is asked before anything else, so that one without such fields pays for two additions. The
@@ -54,7 +57,9 @@ struct KnownNameSet: Sendable {
         return names
     }()
 
+    static let identity = KnownNameSet { $0.tellsIdentity }
     static let address = KnownNameSet { $0.tellsAddress }
+    static let trace = KnownNameSet { $0.tellsTrace }
 }
 
 extension RequestHead {
@@ -74,10 +79,8 @@ extension FieldTable {
     mutating func removeIdentity(in bytes: UnsafeRawBufferPointer) {
         let keepsTrace = unsafe TraceContext.isValid(self, in: bytes)
         removeAll { field in
-            guard let known = KnownName(rawValue: field.id) else {
-                return Self.isForwardedVariant(unsafe Input(bytes)[field.name])
-            }
-            return known.tellsIdentity || known.tellsTrace && !keepsTrace
+            guard field.id != 0 else { return Self.isForwardedVariant(unsafe Input(bytes)[field.name]) }
+            return KnownNameSet.identity.contains(field.id) || !keepsTrace && KnownNameSet.trace.contains(field.id)
         }
     }
 

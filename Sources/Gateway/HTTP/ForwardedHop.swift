@@ -17,23 +17,23 @@ struct ForwardedHop: Equatable {
         self.address = address
     }
 
-    /// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+    /// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`. Mapped addresses count as
+    /// the IPv4 addresses they stand for.
     static func address(_ text: Input) -> IPAddress? {
         guard !text.isEmpty, text.count <= 64 else { return nil }
         if text[0] == 0x5B {
             guard let end = text.firstIndex(of: 0x5D), isPort(text[end + 1..<text.count]) else { return nil }
             guard let address = plain(text[1..<end]), address.bitWidth == 128 else { return nil }
-            return address
+            return address.unmapped
         }
-        if let address = plain(text) { return address }
+        if let address = plain(text) { return address.unmapped }
         guard let colon = text.firstIndex(of: 0x3A), isPort(text[colon..<text.count]) else { return nil }
         guard let address = plain(text[0..<colon]), address.bitWidth == 32 else { return nil }
         return address
     }
 
-    /// Mapped addresses count as the IPv4 addresses they stand for.
     private static func plain(_ text: Input) -> IPAddress? {
-        unsafe IPAddress(text: text.bytes.assumingMemoryBound(to: UInt8.self).span)?.unmapped
+        unsafe IPAddress(text: text.bytes.assumingMemoryBound(to: UInt8.self).span)
     }
 
     /// Nothing, or a colon and up to five digits.

@@ -285,7 +285,7 @@ import PluginKit
         let id = server.nextRequestID()
         let fault = GatewayFault(error.status, error.code, error.message)
         writeRefusal(fault.response(requestID: id), to: head.method)
-        server.logRefusal(error, id: id, peer: stream.peer)
+        server.logRefusal(error, id: id, client: origin)
     }
 
     // MARK: Waiting

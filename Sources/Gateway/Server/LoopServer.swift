@@ -246,10 +246,10 @@ final class LoopServer {
             source: .gateway)
     }
 
-    func logRefusal(_ error: RequestError, id: RequestID, peer: SocketAddress) {
+    func logRefusal(_ error: RequestError, id: RequestID, client: ConnectionClient) {
         log.debug(
             "request refused", .string("reason", error.message), .int("status", error.status.code),
-            .string("peer", peer.description), .request(id))
+            .string("remote", client.client.address.description), .request(id))
     }
 
     func logSocketClosed(_ socket: WebSocketConnection, code: CloseCode, reason: String) {

@@ -20,6 +20,8 @@ struct FuzzTarget: Sendable {
         FuzzTarget(name: "query", run: QueryTarget.run),
         FuzzTarget(name: "playlist", run: PlaylistTarget.run),
         FuzzTarget(name: "url", run: URLTarget.run),
+        FuzzTarget(name: "preamble", run: ProxyHeaderTarget.run),
+        FuzzTarget(name: "client", run: ClientTarget.run),
         FuzzTarget(name: "settings", run: SettingsTarget.run),
     ]
 
