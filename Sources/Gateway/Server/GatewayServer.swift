@@ -1,7 +1,6 @@
 import GatewayConfig
 import GatewayHTTP
 package import GatewayRuntime
-import GatewayTLS
 import GatewayTelemetry
 package import PluginKit
 import Synchronization
@@ -24,7 +23,6 @@ package final class GatewayServer: Sendable {
     private let loops: [LoopHandle]
     private let generation: Generation
     private let registrations: Registrations
-    private let tls: TLSServerContext?
     private let metrics: ServerMetrics
     private let shared: SharedState
     private let logs: LogSystem
@@ -43,7 +41,6 @@ package final class GatewayServer: Sendable {
         loops = assembly.loops
         generation = assembly.generation
         registrations = assembly.registrations
-        tls = assembly.tls
         metrics = assembly.metrics
         shared = assembly.shared
         logs = assembly.logs
@@ -87,7 +84,7 @@ package final class GatewayServer: Sendable {
             handle.server = server
             for (entry, descriptor) in mine {
                 do throws(SystemError) {
-                    try server.listen(descriptor, entry: entry, tls: entry.isEncrypted ? tls : nil)
+                    try server.listen(descriptor, entry: entry)
                 } catch {
                     log.error("port cannot be watched", .string("entry", entry.name), .error(error))
                 }
@@ -112,7 +109,7 @@ package final class GatewayServer: Sendable {
             listeners.withLock { $0.append(listener) }
             log.info(
                 "listening", .string("entry", entry.name), .string("address", bound.description),
-                .bool("tls", tls != nil && entry.isEncrypted))
+                .bool("tls", generation.tls != nil && entry.isEncrypted))
             return bound
         } catch {
             throw Self.explain(error, entry, address)

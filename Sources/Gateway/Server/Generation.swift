@@ -1,6 +1,7 @@
 import GatewayAuth
 import GatewayHTTP
 import GatewayRuntime
+import GatewayTLS
 import GatewayWebSocket
 import PluginKit
 
@@ -10,12 +11,18 @@ final class Generation: Sendable {
     let settings: CoreSettings
     let routers: [EntryPoint: Router]
     let access: AccessControl
+    /// What connections to an encrypted port begin with.
+    let tls: TLSServerContext?
 
-    init(number: Int, settings: CoreSettings, routers: [EntryPoint: Router], access: AccessControl) {
+    init(
+        number: Int, settings: CoreSettings, routers: [EntryPoint: Router], access: AccessControl,
+        tls: TLSServerContext?
+    ) {
         self.number = number
         self.settings = settings
         self.routers = routers
         self.access = access
+        self.tls = tls
     }
 
     /// Builds the routers out of what the plugins declared.

@@ -79,7 +79,7 @@ final class LoopServer {
     // MARK: Accepting
 
     /// Starts to accept on a socket of this loop's own.
-    func listen(_ descriptor: CInt, entry: EntryPoint, tls: TLSServerContext?) throws(SystemError) {
+    func listen(_ descriptor: CInt, entry: EntryPoint) throws(SystemError) {
         guard let router = generation.routers[entry] else { return }
         var limits = AcceptLimits()
         limits.backlog = settings.listen.backlog
@@ -89,6 +89,7 @@ final class LoopServer {
             accepted: { [unowned self] in
                 shared.connections.enter()
                 metrics.connectionsAccepted.increment()
+                let tls = entry.isEncrypted ? generation.tls : nil
                 if entry != .operations, clients.source == .proxyProtocol {
                     awaitHeader($0, from: $1, router: router, tls: tls)
                 } else {

@@ -14,7 +14,6 @@ package struct ServerAssembly {
     let loops: [LoopHandle]
     let generation: Generation
     let registrations: Registrations
-    let tls: TLSServerContext?
     let metrics: ServerMetrics
     let shared: SharedState
     let logs: LogSystem
@@ -40,7 +39,7 @@ package struct ServerAssembly {
         let report = Self.reporter(log, metrics)
         shared = SharedState(settings: settings, report: report)
         loops = try Self.makeLoops(loopCount, settings, report)
-        tls = try Self.makeTLS(settings.tls, certificate, log)
+        let tls = try Self.makeTLS(settings.tls, certificate, log)
         let upstream = try Self.makeUpstream(settings, shared, loopCount, registry)
 
         let tokens = try TokenService(settings: settings, upstream: upstream, log: logs.logger("auth"))
@@ -66,7 +65,7 @@ package struct ServerAssembly {
         problems += registrations.problems
         guard problems.isEmpty else { throw StartError(problems.joined(separator: "; ")) }
         self.registrations = registrations
-        generation = Generation(number: 1, settings: settings, routers: routers, access: access)
+        generation = Generation(number: 1, settings: settings, routers: routers, access: access, tls: tls)
         registry.collect { [shared] in shared.samples }
     }
 
