@@ -122,6 +122,8 @@ extension FieldTable {
     /// Whether a field ends at this connection: by its nature, or because `Connection` names it (RFC 9110 §7.6.1).
     package func isHopByHop(_ field: FieldRange, in bytes: UnsafeRawBufferPointer) -> Bool {
         if let known = KnownName(rawValue: field.id), HeaderName(known).isHopByHop { return true }
+        // As good as always: nothing is named but what happens to the connection, and no field is called that.
+        guard unsafe namesOptions(in: bytes) else { return false }
         let name = unsafe Input(bytes)[field.name]
         var isNamed = false
         unsafe forEach(.connection, in: bytes) { line in
@@ -131,5 +133,13 @@ extension FieldTable {
             }
         }
         return isNamed
+    }
+
+    /// Whether `Connection` says more than `close` or `keep-alive`.
+    private func namesOptions(in bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let first = unsafe find(.connection, in: bytes) else { return false }
+        let value = unsafe Input(bytes)[first.value]
+        let isPlain = value.equalsIgnoringCase("keep-alive") || value.equalsIgnoringCase("close")
+        return unsafe !isPlain || count(of: .connection, in: bytes) > 1
     }
 }

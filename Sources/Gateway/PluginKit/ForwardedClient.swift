@@ -25,10 +25,16 @@ package struct ForwardedClient: Sendable {
     }
 
     /// `for=192.0.2.1;proto=https;host="example.com"` (RFC 7239).
-    fileprivate var forwarded: String {
-        let node = address.bitWidth == 128 ? "\"[\(address)]\"" : "\(address)"
-        let known = "for=\(node);proto=\(isSecure ? "https" : "http")"
-        return host.isEmpty ? known : "\(known);host=\"\(host)\""
+    fileprivate func writeForwarded(to value: inout [UInt8]) {
+        let isV6 = address.bitWidth == 128
+        value.append(contentsOf: (isV6 ? "for=\"[" : "for=").utf8)
+        address.append(to: &value)
+        value.append(contentsOf: (isV6 ? "]\";proto=" : ";proto=").utf8)
+        value.append(contentsOf: (isSecure ? "https" : "http").utf8)
+        guard !host.isEmpty else { return }
+        value.append(contentsOf: ";host=\"".utf8)
+        value.append(contentsOf: host.utf8)
+        value.append(UInt8(ascii: "\""))
     }
 }
 
@@ -37,16 +43,18 @@ extension HeaderFields {
     ///
     /// - Throws: If the host is not one that a request may carry.
     package mutating func append(_ client: ForwardedClient) throws(FieldValueError) {
-        try append(.xForwardedFor, checking: client.address.description)
+        try append(.xForwardedFor) { client.address.append(to: &$0) }
         append(.xForwardedProto, client.isSecure ? "https" : "http")
         if !client.host.isEmpty { try append(.xForwardedHost, checking: client.host) }
-        try append(.forwarded, checking: client.forwarded)
+        try append(.forwarded) { client.writeForwarded(to: &$0) }
         append(client.requestID)
     }
 
     /// Adds X-Request-ID: for upstreams, and for answers whose shape a guide fixes and which have no other place for it.
     package mutating func append(_ id: RequestID) {
         // An id is plain characters only.
-        try? append(.xRequestID, checking: id.description)
+        id.withBytes { bytes in
+            unsafe bytes.withUnsafeBytes { bytes in try? unsafe append(.xRequestID, checking: bytes) }
+        }
     }
 }

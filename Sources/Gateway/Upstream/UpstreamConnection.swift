@@ -93,9 +93,9 @@ final class UpstreamConnection {
     private static func appendHead(
         of request: UpstreamRequest, _ intent: ConnectionIntent, to output: inout OutputBuffer
     ) throws(RequestWriteError) {
-        let host = request.host.map { Array($0.utf8) } ?? Array(request.url.authority)
+        let host = request.host.map { ArraySlice($0.utf8) } ?? request.url.authority
         try output.appendRequestHead(
-            method: request.method, target: Array(request.url.target).span, host: host.span, fields: request.fields,
+            method: request.method, target: request.url.target.span, host: host.span, fields: request.fields,
             body: request.outgoingBody, connection: intent)
     }
 
@@ -142,11 +142,12 @@ final class UpstreamConnection {
         for _ in 0..<Self.interimLimit {
             parser.reset()
             while try !parse(&head, request.method) { try await headArrival(within: patience) }
-            let bytes = Array(buffer[..<head.length])
             if head.isInterim {
                 buffer.removeFirst(head.length)
                 continue
             }
+            // With what follows, which is cheaper than a copy of the part that is meant.
+            let bytes = buffer
             guard upgrades || head.status != .switchingProtocols else {
                 throw UpstreamError.malformed("it switches protocols, which was not asked for")
             }
@@ -237,6 +238,9 @@ final class UpstreamConnection {
     }
 
     private var hasBuffered: Bool { used < buffer.count }
+
+    /// Whether `count` bytes have arrived that nobody has taken.
+    func hasBuffered(_ count: UInt64) -> Bool { UInt64(buffer.count - used) >= count }
 
     /// Suspends until something arrived or the connection ended.
     private func arrival(until deadline: MonotonicTime) async -> LoopWait.Outcome {

@@ -119,6 +119,14 @@ package final class UpstreamBody {
         }
     }
 
+    /// All that is left, if its length is known and it has arrived: for a body that came with its head.
+    package func takeAtOnce() -> [UInt8]? {
+        guard case .length(let left) = rest, connection.hasBuffered(left) else { return nil }
+        guard let bytes = connection.takeBuffered(limit: Int(clamping: left)) else { return nil }
+        finish()
+        return bytes
+    }
+
     private func read() async throws -> [UInt8]? {
         while let rest {
             guard let bytes = try await connection.take(limit: rest.limit(Self.chunkLimit), idle: idle) else {
