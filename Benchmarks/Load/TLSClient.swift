@@ -27,7 +27,8 @@ import Glibc
             throw Fault("OpenSSL makes no context")
         }
         unsafe self.context = context
-        unsafe SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nil)
+        // Certificates are compared, after the handshake; building chains would take the time of the load's core.
+        unsafe SSL_CTX_set_cert_verify_callback(context, { _, _ in 1 }, nil)
         unsafe cossl_set_mode(context, Int(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER))
         unsafe cossl_set_read_ahead(context, 1)
         unsafe SSL_CTX_set_default_read_buffer_len(context, Self.readBuffer)
