@@ -96,9 +96,12 @@ class Work:
                 lab.progress(f"{self.name}: round {number + 1} of {lab.rounds}")
         for side in sides:
             attempt(side, lambda: self.verify(side))
-        if isinstance(self.goal, dict):
-            return [Row(self, ours, [peer], self.goal[peer.name], f"{self.name}, against {peer.name}") for peer in peers]
-        return [Row(self, ours, peers, self.goal)]
+        return self.rows(ours, peers)
+
+    def rows(self, ours, peers):
+        if not isinstance(self.goal, dict):
+            return [Row(self, ours, peers, self.goal)]
+        return [Row(self, ours, [peer], self.goal[peer.name], f"{self.name}, against {peer.name}") for peer in peers]
 
     def start_origin(self, lab, servers, sides):
         if self.body_size is None:
