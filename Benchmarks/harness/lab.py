@@ -35,10 +35,10 @@ class Lab:
         self.certificate = Certificate.make(self.scratch)
         self.versions = {
             "nginx": machine.version(["/usr/sbin/nginx", "-v"]).rpartition("/")[2],
-            "haproxy": machine.version(["/usr/sbin/haproxy", "-v"]).split()[2:3][0],
+            "haproxy": word(2, machine.version(["/usr/sbin/haproxy", "-v"])),
             "node": machine.version(["node", "--version"]),
             "ws": machine.version(["node", "-p", "require('/usr/share/nodejs/ws/package.json').version"]),
-            "OpenSSL": machine.version(["openssl", "version"]).split()[1:2][0],
+            "OpenSSL": word(1, machine.version(["openssl", "version"])),
         }
 
     def directory(self, name):
@@ -67,6 +67,12 @@ class Certificate:
             raise Failure(f"openssl makes no certificate: {done.stderr.strip()}")
         made.both.write_text(made.chain.read_text() + made.key.read_text())
         return made
+
+
+def word(index, text):
+    """One word of what a program says about itself, or all of it."""
+    words = text.split()
+    return words[index] if len(words) > index else text
 
 
 def program(variable, product):
