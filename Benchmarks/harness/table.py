@@ -2,6 +2,8 @@
 
 from statistics import median
 
+from .works import CIPHER
+
 
 def number(value):
     if value >= 100:
@@ -67,6 +69,7 @@ def markdown(lab, rows):
         *map(line, rows),
     ]
     notes = [note for row in rows for note in (row.work.note(row), others(row)) if note]
+    notes += [CIPHER for row in rows if getattr(row.work.ours, "tls", False)]
     notes += [f"**{row.work.name}, {side.name}: failed.** {side.failure}" for row in rows for side in row.failures]
     # Rows of one work share its notes and its failures.
     return "\n".join(parts + [""] + [f"- {note}" for note in dict.fromkeys(notes)]).rstrip()

@@ -11,7 +11,9 @@ from .servers import (
     Origin)
 
 KIB, MIB = 1 << 10, 1 << 20
-CIPHER = "TLS 1.3, TLS_AES_128_GCM_SHA256, key exchange P-256, certificate ECDSA P-256; kernel TLS off"
+CIPHER = (
+    "TLS is 1.3 with TLS_AES_128_GCM_SHA256, key exchange P-256, certificate ECDSA P-256, one ticket, without kernel "
+    "TLS, on every side")
 
 
 @dataclass
@@ -198,9 +200,6 @@ class SmallResponse(Exchanges):
     def options(self):
         return ["--expect", "ok", *self.common]
 
-    def note(self, row):
-        return f"{self.name}: {CIPHER}" if self.ours.tls else None
-
 
 class Proxied(Exchanges):
     """A body of an origin comes through; the load generator compares every byte of it."""
@@ -214,9 +213,7 @@ class Proxied(Exchanges):
         return ["--expect-file", self.origin.pattern_file, "--expect-length", self.body_size, *self.common]
 
     def note(self, row):
-        facts = [f"{self.connections} connections"] if self.connections else []
-        facts += [CIPHER] if self.ours.tls else []
-        return f"{self.name}: {'; '.join(facts)}" if facts else None
+        return f"{self.name}: {self.connections} connections" if self.connections else None
 
 
 class Relay(Proxied):
@@ -241,7 +238,7 @@ class Handshake(Repeated):
         return ["--resume"] if self.resumed else []
 
     def note(self, row):
-        return f"{self.name}: {CIPHER}; one ticket on either side; TCP connection and closing included"
+        return f"{self.name}: with the TCP connection and its closing"
 
 
 class Echo(Repeated):
@@ -287,8 +284,7 @@ class Idle(Work):
 
     def note(self, row):
         counts = {side.facts["sockets"] for side in row.sides if side.facts}
-        cipher = f"; {CIPHER}" if self.ours.tls else ""
-        return f"{self.name}: measured with {max(counts):,} sockets{cipher}" if counts else None
+        return f"{self.name}: measured with {max(counts):,} sockets" if counts else None
 
 
 class Start(Work):
