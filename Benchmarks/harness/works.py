@@ -12,8 +12,8 @@ from .servers import (
 
 KIB, MIB = 1 << 10, 1 << 20
 CIPHER = (
-    "TLS is 1.3 with TLS_AES_128_GCM_SHA256, key exchange P-256 and certificate ECDSA P-256, without kernel TLS, on every "
-    "side")
+    "TLS is 1.3 with TLS_AES_128_GCM_SHA256, key exchange P-256 and certificate ECDSA P-256, without kernel TLS, on "
+    "every side")
 
 
 @dataclass
