@@ -91,7 +91,7 @@ conformance:
 	Tests/Conformance/run full
 
 .PHONY: bench
-bench: setup-test build ## Compare with nginx and node ws
+bench: setup-test build ## Compare with nginx, haproxy and node ws; about a quarter of an hour
 	Benchmarks/run
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -134,7 +134,8 @@ let package = Package(
 
         // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures
         .executableTarget(
-            name: "benchload", dependencies: ["CLinux", "CZlib"], path: "Benchmarks/Load", swiftSettings: house),
+            name: "benchload", dependencies: ["CLinux", "COpenSSL", "CZlib"], path: "Benchmarks/Load",
+            swiftSettings: house),
     ]
 )
 
