@@ -102,7 +102,8 @@ package struct HTTPURL: Sendable {
     /// - Parameter query: Without its question mark; empty for none.
     /// - Returns: `nil` when they are not canonical, or the result is too long; reading the whole says what they become.
     package func with(path: [UInt8], query: [UInt8], limit: Int = Self.defaultLimit) -> HTTPURL? {
-        guard pathStart + path.count + query.count < limit, Self.isCanonical(path: path), Self.isCanonical(query: query) else {
+        guard pathStart + path.count + query.count < limit, Self.isCanonical(path: path), Self.isCanonical(query: query)
+        else {
             return nil
         }
         var changed: [UInt8] = []

@@ -23,6 +23,7 @@ final class UpstreamConnection {
     private var buffer: [UInt8] = []
     private var used = 0
     private var inputWait: LoopWait?
+    private var isReadingHead = false
     private var ending: Ending?
 
     private var pump: Task<Void, Never>?
@@ -41,6 +42,8 @@ final class UpstreamConnection {
 
     /// Unsent request bytes above which a streamed body waits.
     private static let sendLimit = 256 << 10
+    /// Most bytes received at once before the head is read.
+    private static let headReceiveLimit = 32 << 10
     /// Most interim responses before a real one.
     private static let interimLimit = 8
 
@@ -139,6 +142,8 @@ final class UpstreamConnection {
         of request: UpstreamRequest, within patience: Duration, upgrades: Bool
     ) async throws -> (head: ResponseHead, bytes: [UInt8]) {
         var head = ResponseHead()
+        isReadingHead = true
+        defer { isReadingHead = false }
         for _ in 0..<Self.interimLimit {
             parser.reset()
             while try !parse(&head, request.method) { try await headArrival(within: patience) }
@@ -291,7 +296,8 @@ extension UpstreamConnection: ByteStreamHandler {
             return close()
         }
         guard inputWait != nil else { return stream.pauseInput() }
-        switch stream.receive() {
+        // What comes with a head is copied; of a large body the rest may then go from socket to socket.
+        switch stream.receive(atMost: isReadingHead ? Self.headReceiveLimit : .max) {
         case .bytes(let count, _):
             hasBegunAnswer = true
             unsafe buffer.append(contentsOf: stream.loop.receiveBuffer[..<count])

@@ -37,10 +37,11 @@ package final class UpstreamResponse {
 
 extension ResponseHead {
     func endToEndFields(in bytes: [UInt8]) -> HeaderFields {
-        var fields = HeaderFields(reserving: bytes.count)
+        var fields = HeaderFields(reserving: length)
         unsafe bytes.withUnsafeBytes { raw in
+            let hopByHop = unsafe HopByHopFields(of: self.fields, in: raw)
             for field in self.fields {
-                guard unsafe !self.fields.isHopByHop(field, in: raw), unsafe !field.isNamed(.contentLength, in: raw)
+                guard unsafe !hopByHop.contains(field, in: raw), unsafe !field.isNamed(.contentLength, in: raw)
                 else { continue }
                 unsafe fields.append(field, from: raw)
             }

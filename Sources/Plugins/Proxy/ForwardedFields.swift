@@ -11,8 +11,9 @@ enum ForwardedFields {
         _ head: RequestHead, _ bytes: UnsafeRawBufferPointer, from client: ForwardedClient
     ) throws(FieldValueError) -> HeaderFields {
         var fields = HeaderFields(reserving: head.length + 256)
+        let hopByHop = unsafe HopByHopFields(of: head.fields, in: bytes)
         for field in head.fields {
-            guard unsafe !head.isHopByHop(field, in: bytes), unsafe !replaced.contains(field, in: bytes) else {
+            guard unsafe !hopByHop.contains(field, in: bytes), unsafe !replaced.contains(field, in: bytes) else {
                 continue
             }
             unsafe fields.append(field, from: bytes)
