@@ -28,6 +28,7 @@ package struct Maintenance: Plugin {
 
     package init(settings: MaintenanceSettings) { self.settings = settings }
 
+    // docs: register
     package func register(with gateway: inout Registrar) {
         let door = Door(isClosed: settings.startsClosed)
         let refused = gateway.metrics.counter("refused_total", "Requests refused because of maintenance.")
@@ -44,8 +45,10 @@ package struct Maintenance: Plugin {
         }
         gateway.health("door") { door.isClosed ? .degraded("closed for maintenance") : .healthy }
     }
+    // docs: end
 }
 
+// docs: middleware
 /// Whether the gateway is closed. Every loop reads it for every request, so it is one atomic and no lock.
 private final class Door: Sendable {
     private let closed: Atomic<Bool>
@@ -79,3 +82,4 @@ private struct Doorkeeper: Middleware {
         request.plugin == "core" || request.plugin == Maintenance.name
     }
 }
+// docs: end

@@ -1,9 +1,8 @@
-import Foundation
 import HelloPlugin
 import PluginTesting
 import Testing
 
-@Suite("The hello plugin of README.md")
+@Suite("The hello plugin")
 struct HelloTests {
     @Test("it greets as HELLO_GREETING says, signs the answer, and counts")
     func greeting() throws {
@@ -19,14 +18,5 @@ struct HelloTests {
     func everyRequest() throws {
         let gateway = try GatewayUnderTest([Hello.self])
         #expect(try gateway.get("/livez")["x-signed-by"] == "hello")
-    }
-
-    @Test("README.md shows the file as it is")
-    func readme() throws {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let code = try String(contentsOf: root.appending(path: "Examples/Hello/Hello.swift"), encoding: .utf8)
-        let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
-        #expect(readme.contains("\n```swift\n\(code)```\n"))
     }
 }

@@ -10,6 +10,7 @@ struct MaintenanceTests {
 
     init() throws { admin = try GatewayUnderTest.token(isAdmin: true) }
 
+    // docs: test
     @Test("an admin closes the gateway on every loop and opens it again; probes pass all the while")
     func switching() throws {
         let gateway = try GatewayUnderTest([Maintenance.self, Hello.self], loops: 2)
@@ -30,6 +31,7 @@ struct MaintenanceTests {
         #expect(try gateway.ask("DELETE", "/maintenance", token: admin).status == 204)
         #expect(try gateway.get("/hello").status == 200)
     }
+    // docs: end
 
     @Test("it starts closed where the settings say so, and says when to come back")
     func startsClosed() throws {
