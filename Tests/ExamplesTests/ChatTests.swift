@@ -50,7 +50,9 @@ struct ChatTests {
         #expect(try socket.next() == .text(#"{"from":"ada","text":"hello"}"#))
     }
 
-    @Test("a bad room name is refused before the upgrade", arguments: ["Lobby", "%2e", String(repeating: "a", count: 41)])
+    @Test(
+        "a bad room name is refused before the upgrade",
+        arguments: ["Lobby", "%2e", String(repeating: "a", count: 41)])
     func badRoom(_ room: String) throws {
         let gateway = try GatewayUnderTest([Chat.self], settings: Self.open)
         for path in ["/chat/\(room)", "/chat/\(room)/feed"] {
