@@ -77,6 +77,13 @@ def test_the_list_of_decisions_is_complete():
         (int(name[:4]), title, name) for name, title in titles.items()]
 
 
+def test_every_suite_is_listed():
+    text = (ROOT / "Tests/README.md").read_text()
+    suites = [each.name for each in (ROOT / "Tests").iterdir() if each.is_dir()]
+    suites += [each.name for each in (ROOT / "Tests/Peers").glob("test_*.py")]
+    assert [each for each in suites if f"`{each}`" not in text] == []
+
+
 @documents
 def test_functions_that_are_named_exist(path):
     """`receive(after:)`, `Type.method()` and the like are declared somewhere under Sources."""
