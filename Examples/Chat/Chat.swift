@@ -92,9 +92,9 @@ private final class Rooms {
         if sockets[room]?.isEmpty == true { sockets[room] = nil }
     }
 
-    func deliver(_ line: String, to room: String) {
+    func deliver(_ message: PreparedMessage, to room: String) {
         // What is walked is a copy: a socket that is too slow may close here and leave.
-        for socket in sockets[room] ?? [] { socket.send(text: line) }
+        for socket in sockets[room] ?? [] { socket.send(message) }
     }
 }
 // docs: end
@@ -124,8 +124,9 @@ private struct Hall: Sendable {
             line.member("from", speaker?.subject ?? "somebody")
             line.member("text", text)
         }
-        let json = line.text
-        await rooms.forEach(from: loop) { $0.deliver(json, to: room) }
+        // Framed and compressed once, for the sockets of all loops.
+        let message = PreparedMessage(.text, line.bytes)
+        await rooms.forEach(from: loop) { $0.deliver(message, to: room) }
     }
 }
 // docs: end

@@ -42,7 +42,7 @@ package struct Snapshot: Plugin {
 
         gateway.service("refresh") { context in
             while true {
-                await fetching.refresh(kept, context.log)
+                try await fetching.refresh(kept, context.log)
                 try await context.sleep(settings.interval)
             }
         }
@@ -97,12 +97,14 @@ private struct Fetching: Sendable {
     let results: MetricFamily<Counter>
 
     /// A failure is told and counted, and changes nothing else: the next look may succeed.
-    func refresh(_ kept: Kept, _ log: Logger) async {
+    ///
+    /// - Throws: `CancellationError` when the gateway drains.
+    func refresh(_ kept: Kept, _ log: Logger) async throws {
         do {
             kept.keep(try await fetch())
             results.with("kept").increment()
-        } catch is CancellationError {
-            // The gateway drains; the caller's next wait ends at once.
+        } catch let error as CancellationError {
+            throw error
         } catch {
             kept.markStale()
             results.with("failed").increment()

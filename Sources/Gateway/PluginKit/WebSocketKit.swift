@@ -68,6 +68,11 @@ package protocol WebSocket: AnyObject {
     /// - Returns: Whether it was accepted.
     @discardableResult
     func send(_ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer) -> Bool
+    /// Sends a message that goes to many sockets: framed and compressed once for all of them, on whatever loop they are.
+    ///
+    /// - Returns: As ``send(_:_:)``, whose policy holds here too.
+    @discardableResult
+    func send(_ message: PreparedMessage) -> Bool
     /// Starts the closing handshake.
     ///
     /// - Parameter code: One that may stand in a close frame, or ``CloseCode/withoutCode`` for a frame without.
