@@ -15,7 +15,7 @@ GUIDES = [
 SOURCES = sorted(each for folder in ("Sources", "Examples", "Tests/PluginTesting") for each in (ROOT / folder).rglob("*.swift"))
 
 #: In capitals, and nobody's setting: what a build or a test is told, and the kernel's and OpenSSL's own names.
-NOT_SETTINGS = re.compile(r"EPOLL\w*|SO_\w+|SSL_\w+|E[A-Z]+|GATEWAY_\w+|FUZZ_SECONDS|PEERS|(?:HELLO|GREETER|SNAPSHOT)_\w+|NAME_FILE|BENCHLOAD_\w+|RFC_\w+")
+NOT_SETTINGS = re.compile(r"EPOLL\w*|SO_\w+|SSL_\w+|E[A-Z]+|GATEWAY_\w+|FUZZ_SECONDS|PEERS|GREETER_\w+|NAME_FILE|BENCHLOAD_\w+|RFC_\w+")
 
 documents = pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -109,9 +109,20 @@ def test_types_that_are_named_exist(path):
     assert [each for each in named if each not in declared | modules | plugins | libraries | foreign | tests] == []
 
 
+def example_settings():
+    """What the plugins under Examples read, and the pattern for all of one's settings: `HELLO_GREETING`, `HELLO_`."""
+    known = set()
+    for source in (ROOT / "Examples").rglob("*.swift"):
+        text = source.read_text()
+        prefix = re.search(r'name: PluginName = "([a-z-]+)"', text)[1].upper().replace("-", "_")
+        names = re.findall(r'env\.(?:optional|required)\(\s*"([A-Z_]+)"', text)
+        known |= {f"{prefix}_", *(f"{prefix}_{name}" for name in names)}
+    return known
+
+
 @documents
 def test_settings_that_are_named_are_read(path):
-    known = set(reference_rows())
+    known = set(reference_rows()) | example_settings()
     named = {each for span in code_spans(path.read_text()) for each in re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", span)}
     assert {each for each in named - known if not NOT_SETTINGS.fullmatch(each)} == set()
 
