@@ -72,6 +72,11 @@ package struct HTTPURL: Sendable {
         self.pathEnd = pathEnd
     }
 
+    /// `http://localhost/`, for where a value is needed and none could be read.
+    package static let placeholder = HTTPURL(
+        bytes: Array("http://localhost/".utf8),
+        authority: HTTPURLAuthority(scheme: .http, port: 80, address: nil, hostEnd: 16), pathStart: 16, pathEnd: 17)
+
     /// Reads an absolute URL strictly.
     package init(_ text: String, limit: Int = Self.defaultLimit) throws(HTTPURLError) {
         try self.init(Array(text.utf8).span, as: .strict, limit: limit)

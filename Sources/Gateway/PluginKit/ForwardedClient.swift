@@ -4,13 +4,16 @@ package import GatewayTelemetry
 /// Who an upstream is told the client is. Written anew for each request, never added to what came in: whoever believes
 /// one of these fields must be able to believe them all.
 package struct ForwardedClient: Sendable {
+    /// The client's own address, not that of a proxy in front.
     package let address: IPAddress
     /// Whether the client came by TLS.
     package let isSecure: Bool
     /// What the client asked for; empty if it named nothing.
     package let host: String
+    /// What the gateway's logs call the request.
     package let requestID: RequestID
 
+    /// For requests that the gateway makes on somebody's behalf without having one of theirs.
     package init(address: IPAddress, isSecure: Bool, host: String, requestID: RequestID) {
         self.address = address
         self.isSecure = isSecure
@@ -18,6 +21,7 @@ package struct ForwardedClient: Sendable {
         self.requestID = requestID
     }
 
+    /// The client of `request`, as TRUSTED_PROXIES and CLIENT_IP_HEADER tell it.
     package init(_ request: Request) {
         self.init(
             address: request.clientAddress, isSecure: request.isSecureForClient, host: request.externalHost,
