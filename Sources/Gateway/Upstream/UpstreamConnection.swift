@@ -24,6 +24,9 @@ final class UpstreamConnection {
     private var used = 0
     private var inputWait: LoopWait?
     private var isReadingHead = false
+    /// The last receiving may have left bytes with the kernel or the cipher: they have come, and no event will tell
+    /// before somebody else's request goes out.
+    private var mayHoldMore = false
     private var ending: Ending?
 
     private var pump: Task<Void, Never>?
@@ -42,6 +45,8 @@ final class UpstreamConnection {
 
     /// Unsent request bytes above which a streamed body waits.
     private static let sendLimit = 256 << 10
+    /// Most bytes of memory kept for the next answer.
+    private static let keptCapacity = 4 << 10
     /// Most bytes received at once before the head is read.
     private static let headReceiveLimit = 32 << 10
     /// Most interim responses before a real one.
@@ -151,8 +156,7 @@ final class UpstreamConnection {
                 buffer.removeFirst(head.length)
                 continue
             }
-            // With what follows, which is cheaper than a copy of the part that is meant.
-            let bytes = buffer
+            let bytes = Array(buffer[..<head.length])
             guard upgrades || head.status != .switchingProtocols else {
                 throw UpstreamError.malformed("it switches protocols, which was not asked for")
             }
@@ -220,7 +224,7 @@ final class UpstreamConnection {
     func takeBuffered(limit: Int) -> [UInt8]? {
         guard hasBuffered else { return nil }
         let count = min(limit, buffer.count - used)
-        if used == 0, count == buffer.count {
+        if used == 0, count == buffer.count, count > Self.keptCapacity {
             defer { buffer = [] }
             return buffer
         }
@@ -232,7 +236,8 @@ final class UpstreamConnection {
     private func use(_ count: Int) {
         used += count
         guard used == buffer.count else { return }
-        buffer = []
+        // The next answer is likely to be as large.
+        buffer.removeAll(keepingCapacity: buffer.capacity <= Self.keptCapacity)
         used = 0
     }
 
@@ -246,6 +251,17 @@ final class UpstreamConnection {
 
     /// Whether `count` bytes have arrived that nobody has taken.
     func hasBuffered(_ count: UInt64) -> Bool { UInt64(buffer.count - used) >= count }
+
+    /// Moves `count` bytes that have arrived to the back of `output`.
+    func takeBuffered(_ count: Int, into output: inout OutputBuffer) {
+        unsafe buffer.withUnsafeBytes {
+            unsafe output.append(UnsafeRawBufferPointer(rebasing: $0[used..<used + count]))
+        }
+        use(count)
+    }
+
+    /// The stream was read by somebody else, who may have left bytes in it.
+    func wasRelayed() { mayHoldMore = true }
 
     /// Suspends until something arrived or the connection ended.
     private func arrival(until deadline: MonotonicTime) async -> LoopWait.Outcome {
@@ -268,6 +284,9 @@ final class UpstreamConnection {
         stream.flush()
         // Whoever answers before the request is over may not have read it: what follows would be taken for its rest.
         guard reusable, pump == nil, stream.unsent == 0, isUsable, !hasBuffered, let pool else { return close() }
+        // Nor may it have said more than its answer: that would be taken for the next one.
+        guard !mayHoldMore || stream.isQuiet else { return close() }
+        mayHoldMore = false
         pool.takeBack(self)
     }
 
@@ -297,9 +316,11 @@ extension UpstreamConnection: ByteStreamHandler {
         }
         guard inputWait != nil else { return stream.pauseInput() }
         // What comes with a head is copied; of a large body the rest may then go from socket to socket.
-        switch stream.receive(atMost: isReadingHead ? Self.headReceiveLimit : .max) {
+        let room = unsafe isReadingHead ? Self.headReceiveLimit : stream.loop.receiveBuffer.count
+        switch stream.receive(atMost: room) {
         case .bytes(let count, _):
             hasBegunAnswer = true
+            mayHoldMore = count == room || stream.isSecure
             unsafe buffer.append(contentsOf: stream.loop.receiveBuffer[..<count])
             wakeReader()
         case .wouldBlock: return

@@ -114,7 +114,8 @@ final class UpstreamPool: TimerTarget {
         while let (connection, _) = origin.idle.popLast() {
             idleCount -= 1
             connection.isIdle = false
-            // Its end, or bytes that would be taken for the next answer, may have arrived in this very turn.
+            // Its end, or bytes that would be taken for the next answer, may have arrived in this very turn. Asking the
+            // kernel costs 0.4 us; one user's answer given to another costs more.
             guard connection.isUsable, connection.stream.isQuiet else {
                 connection.close()
                 continue

@@ -1,4 +1,4 @@
-import GatewayBytes
+package import GatewayBytes
 package import GatewayHTTP
 import GatewayRuntime
 package import GatewayTransport
@@ -120,12 +120,17 @@ package final class UpstreamBody {
         }
     }
 
-    /// All that is left, if its length is known and it has arrived: for a body that came with its head.
-    package func takeAtOnce() -> [UInt8]? {
+    /// Bytes that are left, if all of them have arrived: as a rule those of a body that came with its head.
+    package var countAtOnce: Int? {
         guard case .length(let left) = rest, connection.hasBuffered(left) else { return nil }
-        guard let bytes = connection.takeBuffered(limit: Int(clamping: left)) else { return nil }
+        return Int(clamping: left)
+    }
+
+    /// Moves all of ``countAtOnce`` to the back of `output`.
+    package func takeAtOnce(into output: inout OutputBuffer) {
+        guard let count = countAtOnce else { return }
+        connection.takeBuffered(count, into: &output)
         finish()
-        return bytes
     }
 
     private func read() async throws -> [UInt8]? {
@@ -259,6 +264,7 @@ package final class UpstreamBody {
             // No pipe to be had: descriptors may be short. Copying needs none.
             return try await copy(count, into: sink, writeTimeout)
         }
+        connection.wasRelayed()
         try await relay.run(count)
     }
 

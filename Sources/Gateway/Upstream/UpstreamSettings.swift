@@ -29,7 +29,7 @@ package struct UpstreamSettings: Settings {
                 exactly: "UPSTREAM_IDLE_TIMEOUT", default: .seconds(60), in: .milliseconds(10) ... .seconds(3600),
                 bare: .milliseconds, "Longest pause within a response body."))
         idleConnections = env.optional(
-            exactly: "UPSTREAM_IDLE_CONNECTIONS", default: 32, in: 0...4096,
+            exactly: "UPSTREAM_IDLE_CONNECTIONS", default: 128, in: 0...4096,
             "Idle connections kept to one origin, per event loop. To all origins together: UPSTREAM_MAX_CONNECTIONS.")
         maxConnections = env.optional(
             exactly: "UPSTREAM_MAX_CONNECTIONS", default: 1024, in: 1...65536,
