@@ -66,6 +66,7 @@ final class TestGateway: Sendable {
         "WORKER_THREADS": "1",
         "MAX_CONNECTIONS": "256",
         "DRAIN_TIMEOUT": "10s",
+        "DRAIN_GRACE": "0",
         "DRAIN_JITTER": "0",
         "LOG_LEVEL": "trace",
         "PLUGINS": "scripted",

@@ -207,6 +207,7 @@ extension WebSocketSettings {
 package struct OperationSettings: Settings {
     package let drainTimeout: Duration
     package let drainDelay: Duration
+    package let drainGrace: Duration
     package let closeJitter: Duration
     package let accessLog: Bool
     package let metricsToken: Secret?
@@ -221,6 +222,11 @@ package struct OperationSettings: Settings {
         drainDelay = env.optional(
             exactly: "DRAIN_DELAY", default: .zero, in: .zero ... .seconds(20), bare: .milliseconds,
             "After SIGTERM, how long connections are still accepted while `/readyz` already fails.")
+        drainGrace = env.optional(
+            exactly: "DRAIN_GRACE", default: .milliseconds(500), in: .zero ... .milliseconds(900), bare: .milliseconds,
+            "After SIGTERM and DRAIN_DELAY, how long connections that had begun may take to complete, while new ones "
+                + "are ignored, and how long a client that has connected may take to send its first request. Then the "
+                + "port closes.")
         closeJitter = env.optional(
             exactly: "DRAIN_JITTER", default: .seconds(5), in: .zero ... .seconds(20), bare: .milliseconds,
             "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at most half "

@@ -148,7 +148,7 @@ final class LoopServer {
         let stream = ByteStream(descriptor: descriptor, peer: peer, loop: loop, cipher: cipher)
         let connection = HTTPConnection(stream: stream, server: self, router: router, header: header)
         connections[ObjectIdentifier(connection)] = connection
-        stream.deadline = loop.now + settings.headTimeout
+        stream.deadline = loop.now + (isDraining ? firstRequestGrace : settings.headTimeout)
         do throws(SystemError) {
             try stream.start(connection)
         } catch {
@@ -156,6 +156,9 @@ final class LoopServer {
             stream.close()
         }
     }
+
+    /// While the gateway drains, how long whoever has connected may take to send a request.
+    var firstRequestGrace: Duration { min(settings.headTimeout, settings.operations.drainGrace) }
 
     // MARK: Connections
 
@@ -276,11 +279,11 @@ final class LoopServer {
         isDraining = true
         drained = done
         for listener in listeners {
-            // Closing the socket would reset the connections that the kernel has completed but nobody took yet.
-            listener.ready(.readable)
-            listener.stop()
+            listener.drain(grace: settings.operations.drainGrace) { [unowned self] in
+                listeners.removeAll { $0 === listener }
+                reportDrained()
+            }
         }
-        listeners.removeAll()
         for connection in connections.values { connection.drain() }
         // All sockets must have their turn before the time is up.
         let operations = settings.operations
@@ -301,7 +304,9 @@ final class LoopServer {
     }
 
     private func reportDrained() {
-        guard isDraining, preambles.isEmpty, connections.isEmpty, sockets.isEmpty, let done = drained else { return }
+        guard isDraining, listeners.isEmpty, preambles.isEmpty, connections.isEmpty, sockets.isEmpty,
+            let done = drained
+        else { return }
         drained = nil
         done()
     }
