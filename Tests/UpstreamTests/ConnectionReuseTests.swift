@@ -1,5 +1,6 @@
 import GatewayHTTP
 import GatewayTelemetry
+import GatewayTestSupport
 import Testing
 
 @testable import GatewayRuntime

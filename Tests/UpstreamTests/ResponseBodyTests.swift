@@ -1,5 +1,6 @@
 import GatewayBytes
 import GatewayHTTP
+import GatewayTestSupport
 import Glibc
 import Testing
 

@@ -2,6 +2,7 @@ import GatewayConfig
 import GatewayHTTP
 import GatewayTLS
 import GatewayTelemetry
+import GatewayTestSupport
 import Glibc
 import Testing
 
