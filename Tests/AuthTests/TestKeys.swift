@@ -1,4 +1,5 @@
 import GatewayTestSupport
+
 /// Keys for tests only, made for this file. Never use them for anything else.
 enum TestKeys {
     static let rsaPrivate = """

@@ -18,7 +18,9 @@ MORE = 20
 @pytest.fixture
 def cramped(gateway):
     """A gateway, and a connection to its metrics that was made while there was room."""
-    process = gateway(LOOPS=1, DRAIN_GRACE=0)
+    # Without an issuer, whose keys it would fetch: that takes descriptors, and gives them back.
+    process = gateway(
+        LOOPS=1, SUPABASE_JWT_SECRET=None, SUPABASE_AUTH_ISSUER=None, SUPABASE_AUTH_AUDIENCE=None)
     operator = http.client.HTTPConnection("127.0.0.1", process.ops_port, timeout=20)
     operator.connect()
     assert _metric(operator, "gateway_accept_pauses_total") == 0

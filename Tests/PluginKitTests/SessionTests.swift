@@ -25,6 +25,11 @@ private final class Socket: WebSocket {
         return true
     }
 
+    func send(_ message: PreparedMessage) -> Bool {
+        sent.append("\(message.count) bytes")
+        return true
+    }
+
     func close(_ code: CloseCode, reason: String) { self.code = code }
     func pause() { isPaused = true }
     func resume() { isPaused = false }

@@ -20,7 +20,7 @@ struct Rig: Sendable {
     ///   - names: Looks up host names; without it there are none.
     static func with<R: Sendable>(
         _ environment: [String: String] = [:], trusting trust: TLSVerification = .certificates(pem: []),
-        workers: WorkerPool = WorkerPool(threads: 2),
+        workers: WorkerPool = WorkerPool(threads: 2), sockets: UpstreamSocketSettings = UpstreamSocketSettings(),
         names: @escaping @Sendable (String) throws -> [SocketAddress] = { _ in throw NoNames() },
         _ body: @escaping @Sendable (Rig) async throws -> R
     ) throws -> R {
@@ -28,7 +28,8 @@ struct Rig: Sendable {
         let settings = try settings(environment)
         let metrics = try UpstreamMetrics(registry: Metrics(loops: 1))
         let tls = try TLSClientContext.make(verification: trust == .certificates(pem: []) ? .none : trust)
-        let client = UpstreamClient(loopCount: 1, settings: settings, tls: tls, metrics: metrics, names: names)
+        let client = UpstreamClient(
+            loopCount: 1, settings: settings, sockets: sockets, tls: tls, metrics: metrics, names: names)
         let rig = Rig(client: client, metrics: metrics, loop: thread.loop)
         let result = Result { try thread.run { _ in try await body(rig) } }
         try thread.stop()
@@ -114,6 +115,7 @@ struct Rig: Sendable {
             case .bodyIncomplete: return "bodyIncomplete"
             case .bodyTooLarge: return "bodyTooLarge"
             case .tooManyWaiting: return "tooManyWaiting"
+            case .tooManyConnections: return "tooManyConnections"
             case .unsendable: return "unsendable"
             case .upgradeFailed: return "upgradeFailed"
             }

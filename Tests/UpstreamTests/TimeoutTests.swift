@@ -195,7 +195,7 @@ struct TimeoutTests {
                 try peer.answer("x")
             }
         }
-        let outcome = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+        let outcome = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1"]) { rig in
             var failures = 0
             for _ in 0..<200 {
                 let first = rig.loop.launch { _ = try? await rig.text(.post, server.url()) }

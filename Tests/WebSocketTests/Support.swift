@@ -52,6 +52,8 @@ final class Peer {
     }
 
     var isMidMessage: Bool { reader.isMidMessage }
+    func unfinishedSince(_ now: UInt64) -> UInt64? { reader.unfinishedSince(now: now) }
+    func restartPatience(_ now: UInt64) { reader.restartPatience(now: now) }
 
     /// Gives the reader a receive buffer with `bytes`, and takes its events.
     func receive(_ bytes: [UInt8]) -> [Seen] {

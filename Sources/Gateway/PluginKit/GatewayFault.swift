@@ -14,6 +14,8 @@ package struct GatewayFault: Error, Sendable {
     package let source: Source
     /// Sent with the error, such as `Retry-After`.
     package var fields: HeaderFields
+    /// What is behind a fault that nobody expected: for the log, never for the client.
+    package private(set) var cause: (any Error)?
 
     package init(
         _ status: Status, _ code: String, _ message: String, source: Source = .client,
@@ -24,6 +26,14 @@ package struct GatewayFault: Error, Sendable {
         self.message = message
         self.source = source
         self.fields = fields
+    }
+
+    /// An error that nobody expected is a 500 without detail.
+    package init(unexpected error: any Error) {
+        self.init(
+            .internalServerError, "internal", "The gateway failed to answer; its log knows this request id.",
+            source: .gateway)
+        cause = error
     }
 
     package static func notFound(_ message: String = "Nothing is served at this path.") -> GatewayFault {

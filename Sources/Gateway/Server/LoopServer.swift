@@ -39,6 +39,7 @@ final class LoopServer {
     private var drained: (() -> Void)?
     private var flushTimer = TimerToken.none
     private var nextLargeFrameWarning = MonotonicTime(nanoseconds: 0)
+    private var nextCloseCodeWarning = MonotonicTime(nanoseconds: 0)
 
     init(
         loop: EventLoop, generation: Generation, shared: SharedState, metrics: ServerMetrics, log: Logger,
@@ -240,14 +241,14 @@ final class LoopServer {
         return GatewayFault(.methodNotAllowed, "method_not_allowed", "This path answers \(allowed).", fields: fields)
     }
 
-    /// An error no plugin expected: logged in full, told to the client without detail.
-    func unexpected(_ error: any Error, in request: Request) -> GatewayFault {
-        log.error(
-            "request failed", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
-            .request(request.id))
-        return GatewayFault(
-            .internalServerError, "internal", "The gateway failed to answer; its log knows this request id.",
-            source: .gateway)
+    /// The response to a fault. One that no plugin expected is logged in full, and told to the client without detail.
+    func response(to fault: GatewayFault, of request: Request) -> Response {
+        if let cause = fault.cause {
+            log.error(
+                "request failed", .string("plugin", request.plugin.text), .string("reason", "\(cause)"),
+                .request(request.id))
+        }
+        return fault.response(requestID: request.id)
     }
 
     func logRefusal(_ error: RequestError, id: RequestID, client: ConnectionClient) {
@@ -267,6 +268,15 @@ final class LoopServer {
         guard loop.now >= nextLargeFrameWarning else { return }
         nextLargeFrameWarning = loop.now + .seconds(1)
         log.warn("large frame", .int("bytes", length), .request(id))
+    }
+
+    /// Tells of a plugin that closes with a code which must not be sent, at most once a second for the loop.
+    func warnOfCloseCode(_ code: CloseCode, id: RequestID) {
+        guard loop.now >= nextCloseCodeWarning else { return }
+        nextCloseCodeWarning = loop.now + .seconds(1)
+        log.error(
+            "websocket closed with 1011: its plugin named a code that must not be sent",
+            .int("code", Int(code.rawValue)), .request(id))
     }
 
     /// Unsent bytes above which a socket counts as slow.
