@@ -131,6 +131,18 @@ struct Rig: Sendable {
         }
     }
 
+    /// Waits until `value` has begun to grow and does so no more: ten looks in a row find the same.
+    func settled(_ value: () -> Int) async throws -> Int {
+        var (last, looks) = (0, 0)
+        try await until {
+            let now = value()
+            looks = now == last && now > 0 ? looks + 1 : 0
+            last = now
+            return looks == 10
+        }
+        return last
+    }
+
     /// Waits for what another thread says.
     func outcome<R: Sendable>(_ outcome: Outcome<R>) async throws -> R {
         try await loop.offload("test") { try outcome.value() }

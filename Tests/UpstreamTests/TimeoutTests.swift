@@ -58,6 +58,7 @@ struct TimeoutTests {
             var count = 0
             while let bytes = try await response.body.next() {
                 count += bytes.count
+                // The subject: longer than the upstream may pause.
                 try await rig.loop.sleep(.milliseconds(60))
             }
             return count
@@ -78,6 +79,7 @@ struct TimeoutTests {
             let body = UpstreamRequest.Body.stream(length: nil) {
                 guard left.withLock({ $0 > 0 }) else { return nil }
                 left.withLock { $0 -= 1 }
+                // The subject: longer than an answer may take to begin.
                 try await rig.loop.sleep(.milliseconds(600))
                 return [1]
             }

@@ -63,7 +63,7 @@ struct UpstreamWebSocketTests {
         let outcome = try Rig.with { rig in
             let socket = try await Self.socket(rig, server.url(), ["a", "b"])
             let ear = Ear()
-            try await rig.loop.sleep(.milliseconds(20))
+            for _ in 0..<20 { await rig.loop.nextTurn() }
             let before = ear.heard
             socket.start(ear)
             try await rig.until { ear.heard.count == 2 }
@@ -284,7 +284,7 @@ struct UpstreamWebSocketTests {
             socket.start(ear)
             for count in 1...20 {
                 try await rig.until { ear.heard.count >= count }
-                try await rig.loop.sleep(.milliseconds(2))
+                for _ in 0..<3 { await rig.loop.nextTurn() }
                 #expect(ear.heard.count == count)
                 socket.resume()
             }
