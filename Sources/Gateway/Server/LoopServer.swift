@@ -5,6 +5,7 @@ import GatewayRuntime
 import GatewayTLS
 import GatewayTelemetry
 import GatewayTransport
+import GatewayUpstream
 import GatewayWebSocket
 import PluginKit
 
@@ -241,14 +242,22 @@ final class LoopServer {
         return GatewayFault(.methodNotAllowed, "method_not_allowed", "This path answers \(allowed).", fields: fields)
     }
 
-    /// The response to a fault. One that no plugin expected is logged in full, and told to the client without detail.
+    /// The response to a fault. What a plugin let through is logged in full, and told to the client without detail.
     func response(to fault: GatewayFault, of request: Request) -> Response {
-        if let cause = fault.cause {
-            log.error(
-                "request failed", .string("plugin", request.plugin.text), .string("reason", "\(cause)"),
-                .request(request.id))
-        }
+        if let cause = fault.cause { logUnexpected(cause, in: request) }
         return fault.response(requestID: request.id)
+    }
+
+    private func logUnexpected(_ error: any Error, in request: Request) {
+        let plugin = LogField.string("plugin", request.plugin.text)
+        switch error {
+        case let error as UpstreamError:
+            log.warn("upstream failed", plugin, .string("reason", error.description), .request(request.id))
+        case is WorkerPool.Busy:
+            log.warn("worker threads are busy", plugin, .request(request.id))
+        default:
+            log.error("request failed", plugin, .string("reason", "\(error)"), .request(request.id))
+        }
     }
 
     func logRefusal(_ error: RequestError, id: RequestID, client: ConnectionClient) {

@@ -298,7 +298,7 @@ extension WebSocketConnection: WebSocket {
 
     @discardableResult
     func send(_ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer) -> Bool {
-        guard admitsMessage() else { return false }
+        guard accepts() else { return false }
         let deflate = reader.deflate
         stream.write { output in
             unsafe MessageWriter.append(
@@ -309,14 +309,14 @@ extension WebSocketConnection: WebSocket {
 
     @discardableResult
     func send(_ message: PreparedMessage) -> Bool {
-        guard admitsMessage() else { return false }
+        guard accepts() else { return false }
         let deflate = reader.deflate
         stream.write { message.append(to: &$0, deflate: deflate, using: server.codecs) }
         return true
     }
 
-    /// Applies the slow-consumer policy, and counts a message that is going to be sent.
-    private func admitsMessage() -> Bool {
+    /// Whether one more message may be written now, which is counted then; if not, does what the policy says.
+    private func accepts() -> Bool {
         guard closing.mayWrite, stream.isOpen else { return false }
         let unsent = stream.unsent
         switch policy {
