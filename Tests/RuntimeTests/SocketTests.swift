@@ -1,3 +1,4 @@
+import GatewayTestSupport
 import Glibc
 import Testing
 
@@ -82,6 +83,68 @@ struct ListenerTests {
         for _ in 0..<3 { #expect(asked.wait(atMost: .seconds(60))) }
         hasRoom.withLock { $0 = true }
         #expect(accepted.wait(atMost: .seconds(60)))
+        close(client)
+        try thread.stop()
+    }
+
+    @Test("a listener that drains takes everybody the kernel has let in, then closes")
+    func drain() throws {
+        let thread = try LoopThread()
+        let descriptor = try Socket.listen(on: .loopback(port: 0), backlog: 512)
+        let address = try #require(Socket.localAddress(of: descriptor))
+        // More than are taken in one event, and nothing but the drain looks for them.
+        let clients = (0..<200).map { _ in Self.connect(to: address) }
+        #expect(clients.allSatisfy { $0 >= 0 })
+        let count = Guarded(0)
+        let closed = Signal()
+        thread.loop.submit {
+            let listener = Listener(descriptor: descriptor, loop: thread.loop) { connection, _ in
+                count.withLock { $0 += 1 }
+                WatchedDescriptor.discard(connection)
+            }
+            do { try listener.start() } catch { Issue.record(error) }
+            listener.drain(grace: .zero) { closed.raise() }
+        }
+        #expect(closed.wait(atMost: .seconds(60)))
+        #expect(count.withLock { $0 } == 200)
+        #expect(Self.connect(to: address) == -1)
+        for client in clients { close(client) }
+        try thread.stop()
+    }
+
+    @Test("a listener that drains without room waits for it")
+    func drainWithoutRoom() throws {
+        let thread = try LoopThread()
+        let (descriptor, address) = try Self.listening()
+        let client = Self.connect(to: address)
+        let hasRoom = Guarded(false)
+        let asked = Signal()
+        let order = Guarded<[String]>([])
+        let closed = Signal()
+        thread.loop.submit {
+            var limits = AcceptLimits()
+            limits.pause = .milliseconds(1)
+            let listener = Listener(
+                descriptor: descriptor, loop: thread.loop, limits: limits,
+                mayAccept: {
+                    asked.raise()
+                    return hasRoom.withLock { $0 }
+                },
+                accepted: { connection, _ in
+                    order.withLock { $0.append("accepted") }
+                    WatchedDescriptor.discard(connection)
+                })
+            do { try listener.start() } catch { Issue.record(error) }
+            listener.drain(grace: .milliseconds(1)) {
+                order.withLock { $0.append("closed") }
+                closed.raise()
+            }
+        }
+        for _ in 0..<3 { #expect(asked.wait(atMost: .seconds(60))) }
+        #expect(order.withLock { $0 }.isEmpty)
+        hasRoom.withLock { $0 = true }
+        #expect(closed.wait(atMost: .seconds(60)))
+        #expect(order.withLock { $0 } == ["accepted", "closed"])
         close(client)
         try thread.stop()
     }

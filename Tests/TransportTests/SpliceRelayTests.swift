@@ -1,4 +1,5 @@
 import GatewayBytes
+import GatewayTestSupport
 import Glibc
 import Testing
 
@@ -162,7 +163,7 @@ struct SpliceRelayTests {
             var feeding: Outcome<UInt64>?
             if bytesWait { feeding = Self.feed(line.feeder, 64 << 20) }
             let closer = loop.launch {
-                try? await loop.sleep(.milliseconds(20))
+                while line.sink.stream.relay == nil { await loop.nextTurn() }
                 Socket.resetOnClose(line.drain)
                 close(line.drain)
             }
@@ -210,7 +211,7 @@ struct SpliceRelayTests {
                     let part = unsafe recv(drain, &chunk, chunk.count, 0)
                     guard part > 0 else { break }
                     got += part
-                    Threads.sleep(.milliseconds(1))
+                    Threads.sleep(.milliseconds(1))  // a slow sink is the subject
                 }
                 draining.set(.success(got))
             }

@@ -1,6 +1,7 @@
 #pragma once
 // What the toolchain's Glibc module leaves out: Linux headers it does not import, and macros.
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -30,6 +31,20 @@ static inline int linux_cpu_count(void) {
     for (size_t word = 0; word < sizeof set.__bits / sizeof set.__bits[0]; word++)
         count += __builtin_popcountl(set.__bits[word]);
     return count;
+}
+
+// Makes a listening socket ignore the first packet of a handshake (SYN without ACK) and nothing else: the program runs over
+// the TCP header, whose byte 13 holds the flags. Connections accepted from then on inherit it, and never see such a packet.
+static inline int linux_ignore_new_connections(int listener) {
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12 /* SYN, ACK */),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02 /* SYN */, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+    };
+    struct sock_fprog filter = {.len = sizeof program / sizeof program[0], .filter = program};
+    return setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
 // Opens `path` below the folder `root` for reading: fails with EXDEV where it would lead out, by `..`, by an absolute

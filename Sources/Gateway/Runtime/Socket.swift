@@ -39,6 +39,14 @@ package enum Socket {
         return true
     }
 
+    /// From here on the kernel begins no new connection on `listener`; those it has begun are completed.
+    ///
+    /// Whoever connects now hears nothing, and tries again a second later.
+    ///
+    /// - Returns: Whether this kernel can do so. Where it cannot, a connection may come at any time.
+    @discardableResult
+    static func ignoreNewConnections(_ listener: CInt) -> Bool { linux_ignore_new_connections(listener) == 0 }
+
     enum Accepted {
         case connection(CInt, SocketAddress)
         case none

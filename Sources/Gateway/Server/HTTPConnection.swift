@@ -131,13 +131,13 @@ import PluginKit
             if let handler = found.chain.plainHandler { return try await handler(request) }
             return try await found.chain.run(request)
         } catch let fault as GatewayFault {
-            return fault.response(requestID: request.id)
+            return server.response(to: fault, of: request)
         } catch is CancellationError {
             reply.mustClose = true
             return GatewayFault(.serviceUnavailable, "cancelled", "The request was cancelled.", source: .gateway)
                 .response(requestID: request.id)
         } catch {
-            return server.unexpected(error, in: request).response(requestID: request.id)
+            return server.response(to: GatewayFault(unexpected: error), of: request)
         }
     }
 
@@ -213,7 +213,7 @@ import PluginKit
         let was = phase
         phase = partial ? .head : .idle
         // The first head has its time since the connection was accepted, TLS handshake included.
-        if isFirst { return }
+        if isFirst, !server.isDraining { return }
         if !partial {
             stream.deadline = stream.loop.now + settings.keepAliveTimeout
         } else if was != .head {
@@ -334,12 +334,15 @@ import PluginKit
         outputWaiter.wake()
     }
 
-    /// Ends the connection when the gateway drains: at once if idle, else after the current response.
+    /// Ends the connection when the gateway drains: at once if idle, else after the current response. The first request of
+    /// a connection is waited for a moment, since whoever has just connected is about to send it.
     func drain() {
         guard phase == .idle else { return }
         // A request that has arrived, but was not read yet, is answered like one under way.
         if stream.isOpen { streamReadable() }
-        if phase == .idle { wake() }
+        guard phase == .idle else { return }
+        let graceEnds = stream.loop.now + server.firstRequestGrace
+        if isFirst, graceEnds > stream.loop.now { stream.deadline = min(stream.deadline, graceEnds) } else { wake() }
     }
 }
 

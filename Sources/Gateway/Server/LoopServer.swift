@@ -40,6 +40,7 @@ final class LoopServer {
     private var drained: (() -> Void)?
     private var flushTimer = TimerToken.none
     private var nextLargeFrameWarning = MonotonicTime(nanoseconds: 0)
+    private var nextCloseCodeWarning = MonotonicTime(nanoseconds: 0)
 
     init(
         loop: EventLoop, generation: Generation, shared: SharedState, metrics: ServerMetrics, log: Logger,
@@ -149,7 +150,7 @@ final class LoopServer {
         let stream = ByteStream(descriptor: descriptor, peer: peer, loop: loop, cipher: cipher)
         let connection = HTTPConnection(stream: stream, server: self, router: router, header: header)
         connections[ObjectIdentifier(connection)] = connection
-        stream.deadline = loop.now + settings.headTimeout
+        stream.deadline = loop.now + (isDraining ? firstRequestGrace : settings.headTimeout)
         do throws(SystemError) {
             try stream.start(connection)
         } catch {
@@ -157,6 +158,9 @@ final class LoopServer {
             stream.close()
         }
     }
+
+    /// While the gateway drains, how long whoever has connected may take to send a request.
+    var firstRequestGrace: Duration { min(settings.headTimeout, settings.operations.drainGrace) }
 
     // MARK: Connections
 
@@ -238,24 +242,22 @@ final class LoopServer {
         return GatewayFault(.methodNotAllowed, "method_not_allowed", "This path answers \(allowed).", fields: fields)
     }
 
-    /// An error that a plugin let through: logged in full, told to the client without detail.
-    func unexpected(_ error: any Error, in request: Request) -> GatewayFault {
-        if let error = error as? UpstreamError {
-            log.warn(
-                "upstream failed", .string("plugin", request.plugin.text), .string("reason", error.description),
-                .request(request.id))
-            return GatewayFault(error)
+    /// The response to a fault. What a plugin let through is logged in full, and told to the client without detail.
+    func response(to fault: GatewayFault, of request: Request) -> Response {
+        if let cause = fault.cause { logUnexpected(cause, in: request) }
+        return fault.response(requestID: request.id)
+    }
+
+    private func logUnexpected(_ error: any Error, in request: Request) {
+        let plugin = LogField.string("plugin", request.plugin.text)
+        switch error {
+        case let error as UpstreamError:
+            log.warn("upstream failed", plugin, .string("reason", error.description), .request(request.id))
+        case is WorkerPool.Busy:
+            log.warn("worker threads are busy", plugin, .request(request.id))
+        default:
+            log.error("request failed", plugin, .string("reason", "\(error)"), .request(request.id))
         }
-        if error is WorkerPool.Busy {
-            log.warn("worker threads are busy", .string("plugin", request.plugin.text), .request(request.id))
-            return GatewayFault(.serviceUnavailable, "busy", "The gateway is busy. Try again.", source: .gateway)
-        }
-        log.error(
-            "request failed", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
-            .request(request.id))
-        return GatewayFault(
-            .internalServerError, "internal", "The gateway failed to answer; its log knows this request id.",
-            source: .gateway)
     }
 
     func logRefusal(_ error: RequestError, id: RequestID, client: ConnectionClient) {
@@ -277,6 +279,15 @@ final class LoopServer {
         log.warn("large frame", .int("bytes", length), .request(id))
     }
 
+    /// Tells of a plugin that closes with a code which must not be sent, at most once a second for the loop.
+    func warnOfCloseCode(_ code: CloseCode, id: RequestID) {
+        guard loop.now >= nextCloseCodeWarning else { return }
+        nextCloseCodeWarning = loop.now + .seconds(1)
+        log.error(
+            "websocket closed with 1011: its plugin named a code that must not be sent",
+            .int("code", Int(code.rawValue)), .request(id))
+    }
+
     /// Unsent bytes above which a socket counts as slow.
     var sendLimit: Int { settings.webSocket.sendBuffer.bytes }
 
@@ -287,11 +298,11 @@ final class LoopServer {
         isDraining = true
         drained = done
         for listener in listeners {
-            // Closing the socket would reset the connections that the kernel has completed but nobody took yet.
-            listener.ready(.readable)
-            listener.stop()
+            listener.drain(grace: settings.operations.drainGrace) { [unowned self] in
+                listeners.removeAll { $0 === listener }
+                reportDrained()
+            }
         }
-        listeners.removeAll()
         for connection in connections.values { connection.drain() }
         // All sockets must have their turn before the time is up.
         let operations = settings.operations
@@ -312,7 +323,9 @@ final class LoopServer {
     }
 
     private func reportDrained() {
-        guard isDraining, preambles.isEmpty, connections.isEmpty, sockets.isEmpty, let done = drained else { return }
+        guard isDraining, listeners.isEmpty, preambles.isEmpty, connections.isEmpty, sockets.isEmpty,
+            let done = drained
+        else { return }
         drained = nil
         done()
     }

@@ -91,7 +91,14 @@ final class WebSocketConnection {
         } catch {
             fail(error.closeCode, "\(error.reason)")
         }
+        if reader.isMidMessage { stream.deadline = min(stream.deadline, messageDue) }
         warnOfLargeFrames()
+    }
+
+    /// When the message in progress must have grown. What this end does not read cannot grow.
+    private var messageDue: MonotonicTime {
+        guard closing == .open, !isPaused, let since = reader.unfinishedSince(now: now) else { return .distantFuture }
+        return MonotonicTime(nanoseconds: since) + server.settings.webSocket.messageTimeout
     }
 
     private func handle(_ event: MessageEvent) {
@@ -218,6 +225,7 @@ final class WebSocketConnection {
     private func tick() {
         checkToken()
         if closing == .open, stream.loop.now >= drainAt { close(.goingAway, reason: "Server shutting down") }
+        if stream.loop.now >= messageDue { return fail(.policyViolation, "message not finished in time") }
         if closing == .open { beat() }
         guard stream.isOpen else { return }
         guard closing == .open else {
@@ -225,7 +233,7 @@ final class WebSocketConnection {
             stream.deadline = closeBy
             return
         }
-        stream.deadline = min(nextBeat, drainAt, tokenDue)
+        stream.deadline = min(nextBeat, drainAt, tokenDue, messageDue)
     }
 
     private func beat() {
@@ -307,7 +315,7 @@ extension WebSocketConnection: WebSocket {
         return true
     }
 
-    /// Whether one more message may be written now; if not, does what the policy says.
+    /// Whether one more message may be written now, which is counted then; if not, does what the policy says.
     private func accepts() -> Bool {
         guard closing.mayWrite, stream.isOpen else { return false }
         let unsent = stream.unsent
@@ -329,6 +337,7 @@ extension WebSocketConnection: WebSocket {
 
     func close(_ code: CloseCode, reason: String) {
         guard stream.isOpen, closing.send() else { return }
+        let code = sendable(code)
         closeCode = code
         closeReason = reason
         stream.write { FrameWriter.appendClose(code == .withoutCode ? nil : code, reason: reason, to: &$0) }
@@ -336,6 +345,13 @@ extension WebSocketConnection: WebSocket {
         stream.deadline = closeBy
         // The peer's answer is read even if the plugin had stopped reading.
         if isPaused { resume() }
+    }
+
+    /// A plugin's mistake must neither reach the peer nor end the process.
+    private func sendable(_ code: CloseCode) -> CloseCode {
+        guard code != .withoutCode, !code.isAllowedOnWire else { return code }
+        server.warnOfCloseCode(code, id: requestID)
+        return .internalError
     }
 
     func pause() {
@@ -347,6 +363,7 @@ extension WebSocketConnection: WebSocket {
     func resume() {
         guard isPaused else { return }
         isPaused = false
+        reader.restartPatience(now: now)
         if held.isEmpty { stream.resumeInput() } else { stream.loop.callSoon(self, tag: 0) }
     }
 }

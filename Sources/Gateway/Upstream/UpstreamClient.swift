@@ -31,9 +31,11 @@ package final class UpstreamClient: Sendable {
         self.loopCount = loopCount
         self.settings = settings
         self.metrics = metrics
+        let capacity = UpstreamCapacity(limit: settings.maxConnections)
         pools = PerLoop(count: loopCount) { loop in
             UpstreamPool(
-                loop: loop, settings: settings, sockets: sockets, tls: tls, metrics: metrics, names: names)
+                loop: loop, settings: settings, sockets: sockets, tls: tls, metrics: metrics, capacity: capacity,
+                loopCount: loopCount, names: names)
         }
     }
 

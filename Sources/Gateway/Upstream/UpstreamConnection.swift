@@ -9,6 +9,7 @@ final class UpstreamConnection {
     /// The pool's record of everything about this origin; the connection is counted there until it closes.
     let origin: PooledOrigin
     private weak var pool: UpstreamPool?
+    private var permit: UpstreamPermit?
 
     /// In the pool: whatever arrives now is nobody's answer.
     var isIdle = false
@@ -53,8 +54,9 @@ final class UpstreamConnection {
     private static let interimLimit = 8
 
     /// - Returns: `nil` when the stream is closed already.
-    init?(stream: ByteStream, origin: PooledOrigin, pool: UpstreamPool, limits: HeadLimits) {
+    init?(stream: ByteStream, permit: UpstreamPermit, origin: PooledOrigin, pool: UpstreamPool, limits: HeadLimits) {
         self.stream = stream
+        self.permit = permit
         self.origin = origin
         self.pool = pool
         parser = ResponseParser(limits: limits)
@@ -297,11 +299,11 @@ final class UpstreamConnection {
 
     /// Leaves the stream to whoever speaks another protocol over it from here on: it is no longer the pool's.
     ///
-    /// - Returns: What has arrived behind the head of the answer.
-    func surrender() -> [UInt8] {
+    /// - Returns: What has arrived behind the head of the answer, and the leave to have the connection open.
+    func surrender() -> (early: [UInt8], permit: UpstreamPermit?) {
         pool?.forget(self)
         pool = nil
-        return takeBuffered(limit: .max) ?? []
+        return (takeBuffered(limit: .max) ?? [], permit.take())
     }
 }
 
@@ -346,6 +348,7 @@ extension UpstreamConnection: ByteStreamHandler {
     func streamClosed(_ reason: StreamEnd) {
         if ending == nil { ending = .broken }
         pump?.cancel()
+        permit = nil
         pool?.forget(self)
         wakeReader()
         outputWaiter.wake()

@@ -66,15 +66,20 @@ final class UpstreamPool: TimerTarget {
     let sockets: UpstreamSocketSettings
     private var origins: [UpstreamOrigin: PooledOrigin] = [:]
     private var lastOrigin: PooledOrigin?
-    /// Idle connections of all origins; no more than one origin may have in all.
+    /// Idle connections of all origins.
     private var idleCount = 0
+    /// All loops together leave half of the connections to those who need one now: no loop can close another's.
+    private let idleLimit: Int
+    private let capacity: UpstreamCapacity
     private var sweep = TimerToken.none
 
     init(
         loop: EventLoop, settings: UpstreamSettings, sockets: UpstreamSocketSettings, tls: TLSClientContext,
-        metrics: UpstreamMetrics, names: @escaping Resolver.Source
+        metrics: UpstreamMetrics, capacity: UpstreamCapacity, loopCount: Int, names: @escaping Resolver.Source
     ) {
         self.loop = loop
+        self.capacity = capacity
+        idleLimit = max(1, settings.maxConnections / (2 * loopCount))
         self.settings = settings
         self.sockets = sockets
         self.tls = tls
@@ -91,8 +96,8 @@ final class UpstreamPool: TimerTarget {
         let deadline = loop.now + timeouts.connect
         let origin = origin(of: url, destination)
         if let connection = fresh ? nil : takeIdle(origin) { return connection }
-        if fresh, origin.open >= settings.maxConnections { origin.idle.first?.connection.close() }
-        if origin.open < settings.maxConnections {
+        if fresh, origin.open >= settings.originConnections { origin.idle.first?.connection.close() }
+        if origin.open < settings.originConnections {
             count(origin)
         } else if let connection = try await queue(for: origin, until: deadline) {
             return connection
@@ -147,7 +152,7 @@ final class UpstreamPool: TimerTarget {
             }
             // It died on the way here. Its place is free, unless somebody else was given it.
             connection.close()
-            if origin.open < settings.maxConnections {
+            if origin.open < settings.originConnections {
                 count(origin)
                 return nil
             }
@@ -169,8 +174,10 @@ final class UpstreamPool: TimerTarget {
         _ origin: PooledOrigin, until deadline: MonotonicTime
     ) async throws -> UpstreamConnection {
         do {
+            guard let permit = capacity.take() ?? evictForPermit() else { throw UpstreamError.tooManyConnections }
             let stream = try await dial(origin, until: deadline)
-            let connection = UpstreamConnection(stream: stream, origin: origin, pool: self, limits: HeadLimits())
+            let connection = UpstreamConnection(
+                stream: stream, permit: permit, origin: origin, pool: self, limits: HeadLimits())
             guard let connection else { throw UpstreamError.connectFailed("the connection closed at once") }
             metrics.opened.increment()
             return connection
@@ -180,6 +187,14 @@ final class UpstreamPool: TimerTarget {
             metrics.failed.increment()
             throw error
         }
+    }
+
+    /// Closes the connection of this loop that has been idle for longest, so that another may be opened.
+    private func evictForPermit() -> UpstreamPermit? {
+        let oldest = origins.values.compactMap(\.idle.first).min { $0.since < $1.since }
+        guard let oldest else { return nil }
+        oldest.connection.close()
+        return capacity.take()
     }
 
     private func dial(_ origin: PooledOrigin, until deadline: MonotonicTime) async throws -> ByteStream {
@@ -227,7 +242,7 @@ final class UpstreamPool: TimerTarget {
             turn.connection = connection
             return turn.wait.wake()
         }
-        guard origin.idle.count < settings.idleConnections, idleCount < settings.maxConnections else {
+        guard origin.idle.count < settings.idleConnections, idleCount < idleLimit else {
             return connection.close()
         }
         origin.idle.append((connection, loop.now))

@@ -95,6 +95,7 @@ package final class UpstreamBody {
     deinit {
         guard rest != nil else { return }
         // Dropped half read: a connection that nobody reads must not stay open.
+        // Safe: `loop` is a constant, and the rest is touched on that loop only.
         nonisolated(unsafe) let connection = connection
         let loop = unsafe connection.stream.loop
         if loop.isCurrent { unsafe connection.close() } else { loop.submit { unsafe connection.close() } }

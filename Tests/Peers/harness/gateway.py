@@ -40,6 +40,8 @@ class Gateway(Process):
             "SUPABASE_AUTH_ISSUER": tokens.ISSUER,
             "SUPABASE_AUTH_AUDIENCE": tokens.AUDIENCE,
             "TRUSTED_PROXIES": "127.0.0.0/8,::1/128",
+            # Most tests are not about the end, and it would be waited for at the end of each.
+            "DRAIN_GRACE": "0",
             "LOG_LEVEL": "debug",
         }
         self.settings = {k: str(v) for k, v in (own | (settings or {})).items() if v is not None}

@@ -1,0 +1,30 @@
+import Synchronization
+
+/// Connections to upstreams of the whole process, idle ones and WebSockets included, against UPSTREAM_MAX_CONNECTIONS:
+/// with MAX_CONNECTIONS it bounds the descriptors that are needed.
+final class UpstreamCapacity: Sendable {
+    private let inUse = Atomic<Int>(0)
+    private let limit: Int
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Leave to open one connection, or `nil` when all are open.
+    func take() -> UpstreamPermit? {
+        guard inUse.wrappingAdd(1, ordering: .relaxed).newValue <= limit else {
+            giveBack()
+            return nil
+        }
+        return UpstreamPermit(from: self)
+    }
+
+    fileprivate func giveBack() { inUse.wrappingSubtract(1, ordering: .relaxed) }
+}
+
+/// Leave to have one connection open. Whoever owns the connection holds it, and lets go of it when the connection closes.
+final class UpstreamPermit {
+    private let capacity: UpstreamCapacity
+
+    fileprivate init(from capacity: UpstreamCapacity) { self.capacity = capacity }
+
+    deinit { capacity.giveBack() }
+}
