@@ -46,6 +46,11 @@ class Gateway(Process):
         (folder / "state").mkdir(mode=0o700, exist_ok=True)
         super().__init__("gateway", [binary(), *arguments], folder, bare_environment(folder) | self.settings)
 
+    def stop(self, patience=10):
+        """Also fails if a sanitizer has found something."""
+        super().stop(patience)
+        assert "Sanitizer" not in self.stderr, self.tail(200)
+
     @property
     def is_tls(self):
         return "TLS_CERTIFICATE" in self.settings

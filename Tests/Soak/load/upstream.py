@@ -1,6 +1,7 @@
 """What stands behind the gateway: an HTTP server, an origin of HLS streams, and a WebSocket server, which fail at times.
 
-Settings: `port` (HTTP), `socket_port` (WebSocket), `failures`: the share of answers on `/shaky` that go wrong. Says
+Settings: `port` (HTTP), `socket_port` (WebSocket), `failures`: the share of answers on `/shaky` that go wrong,
+`idle`: whether it runs only when nobody else wants the processor, as it would on another machine. Says
 `{"ready": true}` when both listen, and ends with its standard input.
 
 | request | answer |
@@ -134,5 +135,7 @@ async def main(settings):
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    asyncio.run(main(json.loads(sys.argv[1])))
+    settings = json.loads(sys.argv[1])
+    if settings.get("idle"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    asyncio.run(main(settings))
