@@ -14,7 +14,7 @@ GUIDES = [
 SOURCES = sorted((ROOT / "Sources").rglob("*.swift"))
 
 #: In capitals, and nobody's setting: what a build or a test is told, and the kernel's and OpenSSL's own names.
-NOT_SETTINGS = re.compile(r"EPOLL\w*|SO_\w+|SSL_\w+|E[A-Z]+|GATEWAY_\w+|FUZZ_SECONDS|PEERS|HELLO_\w+|BENCHLOAD_\w+|RFC_\w+")
+NOT_SETTINGS = re.compile(r"EPOLL\w*|SO_\w+|SSL_\w+|E[A-Z]+|GATEWAY_\w+|FUZZ_SECONDS|SOAK_MINUTES|PEERS|HELLO_\w+|BENCHLOAD_\w+|RFC_\w+")
 
 documents = pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
 
