@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from harness import tokens
-from harness.gateway import ROOT
+from harness.gateway import ROOT, is_sanitized
 from harness.processes import free_port
 from harness.waiting import until
 
@@ -89,5 +89,5 @@ def test_slow_clients_are_cut_off_and_in_nobodys_way(kind, interval, ends, plain
             until(all_have_ended, "the end of all")
             assert set(seen) <= ends, f"{seen}"
     assert answers["failures"] == [] and answers["exchanges"] == 50
-    assert during.rss - before.rss < COUNT * EACH
+    assert is_sanitized() or during.rss - before.rss < COUNT * EACH
     until(lambda: gateway.total("gateway_connections_open") <= 1, "all of them to be gone")

@@ -21,6 +21,11 @@ def binary():
     return path
 
 
+def is_sanitized():
+    """Whether `make sanitize` asks: then the sanitizer's own memory hides what the gateway's is."""
+    return "LSAN_OPTIONS" in os.environ
+
+
 class Gateway(Process):
     """A gateway that was told `settings` on top of the suite's own; a setting of `None` is left out."""
 
@@ -47,9 +52,10 @@ class Gateway(Process):
         super().__init__("gateway", [binary(), *arguments], folder, bare_environment(folder) | self.settings)
 
     def stop(self, patience=10):
-        """Also fails if a sanitizer has found something."""
+        """Also fails, once, if a sanitizer has found something."""
+        is_known = self not in Process.running
         super().stop(patience)
-        assert "Sanitizer" not in self.stderr, self.tail(200)
+        assert is_known or "Sanitizer" not in self.stderr, self.tail(200)
 
     @property
     def is_tls(self):

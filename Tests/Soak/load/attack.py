@@ -2,9 +2,9 @@
 
 Settings: `kind`, `port`, `count`, `interval` in seconds between two bytes of a connection (null: nothing after its
 beginning), `source` (the address it comes from), `replace` (false: one that is cut is not replaced), `path` of a read,
-`token` of a frame. The order `open` is answered when all stand; every other order is answered with what happened since
-the last, and `close` drops them all. The process runs only when nobody else wants its processor: attackers that are
-elsewhere would not slow down the machine of the honest clients either.
+`token` of a frame, `idle` (it runs only when nobody else wants its processor: attackers elsewhere would not slow down
+the honest clients' own machine either). The order `open` is answered when all stand; every other order is answered with
+what happened since the last, and `close` drops them all.
 """
 
 import errno
@@ -180,8 +180,10 @@ class Attack:
                 self.tally["sent"] += connection.send(piece)
         except BlockingIOError:
             pass
-        except OSError as error:
-            self.end(connection, errno.errorcode.get(error.errno, "error"))
+        except OSError:
+            # What it was told before may still be there.
+            while connection in self.turns:
+                self.receive(connection)
 
     def take_turns(self):
         """As many as belong into one step, so that the bytes of all are spread evenly."""
@@ -241,5 +243,7 @@ class Attack:
 
 
 if __name__ == "__main__":
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    Attack(json.loads(sys.argv[1])).run()
+    settings = json.loads(sys.argv[1])
+    if settings.get("idle"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    Attack(settings).run()

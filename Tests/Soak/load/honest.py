@@ -1,7 +1,7 @@
 """An honest client that notices when it is served late.
 
-Settings: `port`, `rate` of exchanges a second, `token`, `authority` (a file; with it everything goes over TLS). The order
-`measure SECONDS` is answered with the number of exchanges, those that failed, and p50, p99 and the longest in
+Settings: `port`, `rate` of exchanges a second, `token`, `authority` (a file; with it everything goes over TLS). The
+order `measure SECONDS` is answered with the number of exchanges, those that failed, and p50, p99 and the longest in
 milliseconds.
 
 One exchange after the other on a schedule: requests on kept connections, with and without a body, on new connections,

@@ -1,4 +1,4 @@
-"""What stands behind the gateway: an HTTP server, an origin of HLS streams, and a WebSocket server, which fail at times.
+"""What stands behind the gateway, and fails at times: an HTTP server, an origin of HLS streams, a WebSocket server.
 
 Settings: `port` (HTTP), `socket_port` (WebSocket), `failures`: the share of answers on `/shaky` that go wrong,
 `idle`: whether it runs only when nobody else wants the processor, as it would on another machine. Says
