@@ -1,8 +1,8 @@
 """Clients that come and go, all kinds at once, and check every byte they are answered.
 
 Settings: `port` of the gateway, `origin` of the streams, `token`, `authority` (a file; with it everything goes over
-TLS), `seed`, `pace`: the mean pause of a client between two conversations, in seconds. `go` starts them; `stop` lets each
-finish its conversation and is answered with what was done and what went wrong; so is any other order, which stops nobody.
+TLS), `seed`, `pace`: the mean pause of a client between two conversations, in seconds. `go` starts them; `stop` lets
+each finish its conversation. Every order is answered with what was done so far, and what went wrong.
 """
 
 import asyncio
