@@ -31,8 +31,9 @@ class Peer:
 
     def ask(self, words, seconds=60):
         """Sends a line and returns the answer."""
-        self.process.stdin.write(words.encode() + b"\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and what it left says why
+            self.process.stdin.write(words.encode() + b"\n")
+            self.process.stdin.flush()
         return self.hear(seconds)
 
     def hear(self, seconds=60):
