@@ -79,8 +79,9 @@ sanitize-address sanitize-thread: sanitize-%:
 	Tests/Soak/soak --seconds 20; Tests/Conformance/run short; $(RUN_PEERS)
 
 .PHONY: docs
-docs: build ## Write docs/CONFIGURATION.md anew
+docs: build ## Write docs/CONFIGURATION.md anew, and the code that documents show
 	$(GATEWAY) config --reference > docs/CONFIGURATION.md
+	scripts/quote-code README.md docs/PLUGINS.md
 
 .PHONY: peers
 peers: ## Run real clients and servers against the release binary
@@ -123,7 +124,7 @@ conformance:
 	Tests/Conformance/run full
 
 .PHONY: bench
-bench: setup-test build ## Compare with nginx and node ws
+bench: setup-test build ## Compare with nginx, haproxy and node ws; about a quarter of an hour
 	Benchmarks/run
 
 # ---------------------------------------------------------------------------------------------------------------------
