@@ -279,7 +279,7 @@ struct SpliceRelayTests {
             // Nobody reads: the sink's socket fills up, and then the pipe.
             let line = try Line(on: loop)
             let feeding = Self.feed(line.feeder, 64 << 20, thenClose: true)
-            _ = await line.run(64 << 20, patience: .milliseconds(50))
+            _ = await line.run(64 << 20, sinkTime: .milliseconds(50))
             counts.append(loop.pipes.count)
             line.close()
             _ = try await loop.offload("test") { try feeding.value() }
