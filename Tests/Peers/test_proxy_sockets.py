@@ -525,4 +525,5 @@ def test_a_message_beyond_the_limit_closes_with_1009_and_the_upstream_hears_of_i
             return client.close_code
 
     assert run(body()) == 1009
-    assert until(lambda: plain.closes[before:], "the upstream's close")[0].startswith("1009")
+    # The close of an earlier test may come in late.
+    until(lambda: any(each.startswith("1009") for each in plain.closes[before:]), "the upstream's close")

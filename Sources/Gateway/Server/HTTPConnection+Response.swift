@@ -162,7 +162,12 @@ extension HTTPConnection {
         stream.flush()
         await drained(below: 0)
         guard !isClosed else { throw CancellationError() }
-        return try await upstream.splice(into: stream, writeTimeout: settings.writeTimeout)
+        do {
+            return try await upstream.splice(into: stream, writeTimeout: settings.writeTimeout)
+        } catch RelayError.sinkStalled {
+            server.metrics.writeTimeouts.increment()
+            throw CancellationError()
+        }
     }
 
     // MARK: Record

@@ -236,7 +236,8 @@ package final class UpstreamBody {
     ///   - sink: A plain stream on the same loop.
     ///   - writeTimeout: How long the sink may take nothing.
     /// - Returns: Bytes moved.
-    /// - Throws: As ``next()``; `CancellationError` also when the sink's peer left or took nothing for too long.
+    /// - Throws: As ``next()``; `CancellationError` also when the sink's peer left. ``RelayError/sinkStalled`` when it
+    ///   took nothing for too long; the sink has been reset then.
     package func splice(into sink: ByteStream, writeTimeout: Duration) async throws -> Int {
         guard case .length(let total) = rest else { return 0 }
         do {
@@ -260,13 +261,19 @@ package final class UpstreamBody {
         guard count > 0 else { return }
         let relay: SpliceRelay
         do throws(RelayError) {
-            relay = try SpliceRelay(from: connection.stream, to: sink, patience: max(idle, writeTimeout))
+            let patience = SpliceRelay.Patience(source: idle, sink: writeTimeout)
+            relay = try SpliceRelay(from: connection.stream, to: sink, patience: patience)
         } catch {
             // No pipe to be had: descriptors may be short. Copying needs none.
             return try await copy(count, into: sink, writeTimeout)
         }
         connection.wasRelayed()
-        try await relay.run(count)
+        do throws(RelayError) {
+            try await relay.run(count)
+        } catch {
+            if error == .sinkStalled { sink.abort() }
+            throw error
+        }
     }
 
     private func copy(_ count: UInt64, into sink: ByteStream, _ writeTimeout: Duration) async throws {
@@ -285,7 +292,8 @@ package final class UpstreamBody {
     private static func reason(_ error: any Error) -> any Error {
         switch error as? RelayError {
         case .sourceEnded: UpstreamError.bodyIncomplete
-        case .stalled: UpstreamError.idleTimedOut
+        case .sourceStalled: UpstreamError.idleTimedOut
+        case .sinkStalled: RelayError.sinkStalled
         case .sinkClosed, .cancelled: CancellationError()
         case .system(let error): UpstreamError.connectFailed(error.reason)
         case nil: error

@@ -21,6 +21,11 @@ def binary():
     return path
 
 
+def is_sanitized():
+    """Whether `make sanitize` asks: then the sanitizer's own memory hides what the gateway's is."""
+    return "LSAN_OPTIONS" in os.environ
+
+
 class Gateway(Process):
     """A gateway that was told `settings` on top of the suite's own; a setting of `None` is left out."""
 
@@ -47,6 +52,12 @@ class Gateway(Process):
         self.settings = {k: str(v) for k, v in (own | (settings or {})).items() if v is not None}
         (folder / "state").mkdir(mode=0o700, exist_ok=True)
         super().__init__("gateway", [binary(), *arguments], folder, bare_environment(folder) | self.settings)
+
+    def stop(self, patience=10):
+        """Also fails, once, if a sanitizer has found something."""
+        is_known = self not in Process.running
+        super().stop(patience)
+        assert is_known or "Sanitizer" not in self.stderr, self.tail(200)
 
     @property
     def is_tls(self):
