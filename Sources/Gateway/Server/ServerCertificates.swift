@@ -230,6 +230,9 @@ package final class ServerCertificates: Sendable {
         return min(max(next - now, Self.shortestPause), Self.longestPause)
     }
 
+    /// Whether the files as they are now could not be used.
+    var isFailing: Bool { state.withLock { $0.failure != nil } }
+
     // MARK: Metrics
 
     var samples: [MetricSample] {

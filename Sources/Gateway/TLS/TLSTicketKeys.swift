@@ -87,16 +87,7 @@ package struct TLSTicketKeyFiles: Sendable {
         }
         var keys: [TicketKey] = []
         for path in paths {
-            let key: TicketKey
-            do throws(TLSCertificateError) {
-                key = try TicketKey(file: path)
-            } catch .tooLarge {
-                throw .ticketKey(source: path, reason: TicketKey.wanted)
-            } catch .unreadable(_, let reason) {
-                throw .ticketKey(source: path, reason: reason)
-            } catch {
-                throw .ticketKey(source: path, reason: "\(error)")
-            }
+            let key = try TicketKey.load(path)
             guard !keys.contains(where: { $0.hasName(of: key) }) else {
                 throw .ticketKey(source: path, reason: "a second key with the same name, its first 16 bytes")
             }
@@ -131,10 +122,16 @@ package struct TLSTicketKeyFiles: Sendable {
         return key
     }
 
-    convenience init(file path: String) throws(TLSCertificateError) {
-        self.init()
-        let file = try PEM.read(file: path, limit: .bytes(Self.length))
-        guard unsafe file.copy(into: bytes) else { throw .library(Self.wanted) }
+    static func load(_ path: String) throws(TLSContextError) -> TicketKey {
+        let key = TicketKey()
+        do throws(TLSCertificateError) {
+            let file = try PEM.read(file: path, limit: .bytes(length))
+            if unsafe file.copy(into: key.bytes) { return key }
+        } catch .unreadable(_, let reason) {
+            throw .ticketKey(source: path, reason: reason)
+        } catch {}
+        // Too short, or too long to be read at all.
+        throw .ticketKey(source: path, reason: wanted)
     }
 
     func isNamed(_ name: UnsafeRawBufferPointer) -> Bool { unsafe name.elementsEqual(bytes[..<Self.nameLength]) }
