@@ -159,7 +159,7 @@ package final class GatewayServer: Sendable {
     // MARK: Services
 
     private func startServices() {
-        let watch = BackgroundService(name: "certificates", plugin: "core") { [self] in try await watchCertificates($0) }
+        let watch = BackgroundService(name: "certificates", plugin: "core", run: watchCertificates)
         for (place, service) in (registrations.services + [watch]).enumerated() {
             let handle = loops[place % loops.count]
             handle.loop.submit { [logs] in
