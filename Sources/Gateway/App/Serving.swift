@@ -29,7 +29,8 @@ struct Serving {
         let server = try start(logs)
         announce(server, log)
         while OperatorSignal.wait() == .hangUp {
-            log.warn("SIGHUP is ignored: settings are read at the start")
+            log.info("SIGHUP: reading certificates again")
+            server.reloadCertificates()
         }
         // Whoever asks twice does not want to wait for the drain.
         Threads.start("impatience") {

@@ -20,7 +20,7 @@ package struct StartError: Error, Sendable, CustomStringConvertible {
 /// The running gateway: loops, listeners, services, and the way they end.
 package final class GatewayServer: Sendable {
     private let settings: CoreSettings
-    private let loops: [LoopHandle]
+    let loops: [LoopHandle]
     private let generation: Generation
     private let registrations: Registrations
     private let metrics: ServerMetrics
@@ -28,6 +28,7 @@ package final class GatewayServer: Sendable {
     private let logs: LogSystem
     private let log: Logger
     private let readiness: ReadinessSwitch
+    let certificates: ServerCertificates
     private let listeners = Mutex<[BoundListener]>([])
 
     private struct BoundListener {
@@ -46,6 +47,7 @@ package final class GatewayServer: Sendable {
         logs = assembly.logs
         log = logs.logger("server")
         readiness = assembly.readiness
+        certificates = assembly.certificates
     }
 
     // MARK: Start
@@ -157,7 +159,8 @@ package final class GatewayServer: Sendable {
     // MARK: Services
 
     private func startServices() {
-        for (place, service) in registrations.services.enumerated() {
+        let watch = BackgroundService(name: "certificates", plugin: "core", run: watchCertificates)
+        for (place, service) in (registrations.services + [watch]).enumerated() {
             let handle = loops[place % loops.count]
             handle.loop.submit { [logs] in
                 let context = ServiceContext(loop: handle.loop, log: logs.logger(service.plugin.literal))

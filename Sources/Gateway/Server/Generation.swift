@@ -25,6 +25,11 @@ final class Generation: Sendable {
         self.tls = tls
     }
 
+    /// The same with other certificates.
+    func replacing(tls: TLSServerContext) -> Generation {
+        Generation(number: number, settings: settings, routers: routers, access: access, tls: tls)
+    }
+
     /// Builds the routers out of what the plugins declared.
     ///
     /// - Parameter problems: Gets a line for each pair of routes that collide, naming both.

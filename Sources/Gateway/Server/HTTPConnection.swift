@@ -1,6 +1,7 @@
 import GatewayBytes
 import GatewayHTTP
 import GatewayRuntime
+import GatewayTLS
 import GatewayTransport
 import PluginKit
 
@@ -17,7 +18,7 @@ import PluginKit
     /// Whose request is being answered.
     private(set) var route: ResolvedRoute
     /// Who is at the other end, as long as no field says more.
-    let origin: ConnectionClient
+    private(set) var origin: ConnectionClient
     /// The client of the current request as the access log writes it.
     private(set) var remote: [UInt8] = []
     private(set) var remoteAddress: IPAddress
@@ -348,7 +349,11 @@ import PluginKit
 
 extension HTTPConnection: ByteStreamHandler {
     /// The time for the first head runs already.
-    func streamOpened() {}
+    func streamOpened() {
+        guard let cipher = stream.cipher else { return }
+        server.metrics.recordHandshake(isResumed: cipher.isResumed)
+        if let identity = cipher.verifiedClient { origin.prove(identity) }
+    }
 
     func streamReadable() {
         // Nobody waits: leave the bytes to the kernel, so that the sender is slowed down.

@@ -78,6 +78,9 @@ final class LoopServer {
 
     private(set) var wallTime = WallTime(seconds: 0)
 
+    /// Connections that come from now on begin with `tls`.
+    func replaceTLS(_ tls: TLSServerContext) { generation = generation.replacing(tls: tls) }
+
     // MARK: Accepting
 
     /// Starts to accept on a socket of this loop's own.

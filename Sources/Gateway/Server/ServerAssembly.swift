@@ -18,6 +18,7 @@ package struct ServerAssembly {
     let shared: SharedState
     let logs: LogSystem
     let readiness = ReadinessSwitch()
+    let certificates: ServerCertificates
 
     /// - Parameter certificate: Takes the place of TLS_CERTIFICATE, for development.
     /// - Throws: The first thing that stops the start, in one line.
@@ -39,7 +40,8 @@ package struct ServerAssembly {
         let report = Self.reporter(log, metrics)
         shared = SharedState(settings: settings, report: report)
         loops = try Self.makeLoops(loopCount, settings, report)
-        let tls = try Self.makeTLS(settings.tls, certificate, log)
+        let tls: TLSServerContext?
+        (certificates, tls) = try Self.makeCertificates(settings.tls, certificate, log, metrics)
         let upstream = try Self.makeUpstream(settings, shared, loopCount, registry)
 
         let tokens = try TokenService(settings: settings, upstream: upstream, log: logs.logger("auth"))
@@ -66,7 +68,7 @@ package struct ServerAssembly {
         guard problems.isEmpty else { throw StartError(problems.joined(separator: "; ")) }
         self.registrations = registrations
         generation = Generation(number: 1, settings: settings, routers: routers, access: access, tls: tls)
-        registry.collect { [shared] in shared.samples }
+        registry.collect { [shared, certificates] in shared.samples + certificates.samples }
     }
 
     private static func register<P: Plugin>(
@@ -109,30 +111,18 @@ package struct ServerAssembly {
         return loops
     }
 
-    private static func makeTLS(
-        _ settings: TLSSettings, _ certificate: SelfSignedCertificate?, _ log: Logger
-    ) throws(StartError) -> TLSServerContext? {
-        guard settings.isEnabled || certificate != nil else { return nil }
-        do {
-            var certificates: [TLSCertificate] = []
-            if let certificate {
-                certificates.append(
-                    try TLSCertificate.load(
-                        chainPEM: certificate.certificatePEM, keyPEM: certificate.privateKeyPEM))
-            }
-            for (chain, key) in zip(settings.certificates, settings.keys) {
-                certificates.append(try TLSCertificate.load(chainFile: chain, keyFile: key))
-            }
-            for certificate in certificates {
-                for warning in certificate.warnings {
-                    log.warn(
-                        "certificate", .string("source", certificate.source), .string("warning", "\(warning)"))
-                }
-            }
-            return try TLSServerContext.make(certificates: certificates, ticketKeys: try TLSTicketKeys.generate())
+    private static func makeCertificates(
+        _ settings: TLSSettings, _ development: SelfSignedCertificate?, _ log: Logger, _ metrics: ServerMetrics
+    ) throws(StartError) -> (ServerCertificates, TLSServerContext?) {
+        let certificates: ServerCertificates
+        do throws(TLSContextError) {
+            certificates = try ServerCertificates(development: development, log: log, metrics: metrics)
         } catch {
-            throw StartError("TLS: \(error)")
+            throw StartError("TLS: \(error)", exitCode: 70)
         }
+        let loaded = try certificates.load(settings)
+        certificates.adopt(loaded)
+        return (certificates, loaded.context)
     }
 
     private static func makeUpstream(
