@@ -77,10 +77,9 @@ struct UpstreamWebSocketTests {
 
     @Test("a handshake asks for what it should, once each")
     func request() throws {
-        let head = Guarded("")
+        let head = Outcome<String>()
         let server = try ScriptedServer { peer, _ in
-            let text = try Self.accept(peer)
-            head.withLock { $0 = text }
+            head.set(.success(try Self.accept(peer)))
             _ = peer.waitForEnd()
         }
         try Rig.with { rig in
@@ -89,7 +88,7 @@ struct UpstreamWebSocketTests {
             #expect(!socket.isCompressed)
             socket.close(.normal)
         }
-        let lines = head.withLock { $0 }.split(separator: "\r\n")
+        let lines = try head.value().split(separator: "\r\n")
         #expect(lines.first == "GET /x?y HTTP/1.1")
         for line in ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"] {
             #expect(lines.count { $0 == line } == 1, "\(line)")
