@@ -48,16 +48,22 @@ package struct RequestID: Hashable, Sendable, CustomStringConvertible {
     @inline(__always)
     package func withBytes<R>(_ body: (Span<UInt8>) -> R) -> R {
         if let text { return body(text.span) }
-        let digits = digits
-        return body(digits.span)
+        // Eight digits at a time: every request is logged under its id.
+        let digits: InlineArray<4, UInt64> = [
+            Self.digits(of: high >> 32), Self.digits(of: high), Self.digits(of: low >> 32), Self.digits(of: low),
+        ]
+        return unsafe withUnsafeBytes(of: digits) { unsafe body($0.assumingMemoryBound(to: UInt8.self).span) }
     }
 
-    private var digits: InlineArray<32, UInt8> {
-        InlineArray { place in
-            let word = place < 16 ? high : low
-            let nibble = UInt8(truncatingIfNeeded: word >> UInt64((15 - place & 15) * 4)) & 0xF
-            return nibble < 10 ? 0x30 + nibble : 0x57 + nibble
-        }
+    /// The lower 32 bits in base sixteen, the first digit in the lowest byte: where memory has it first.
+    @inline(__always)
+    private static func digits(of word: UInt64) -> UInt64 {
+        // One nibble to each byte, the highest on top; then the byte order turned round.
+        var spread = (word & 0xFFFF_0000) << 16 | word & 0xFFFF
+        spread = (spread << 8 | spread) & 0x00FF_00FF_00FF_00FF
+        spread = ((spread << 4 | spread) & 0x0F0F_0F0F_0F0F_0F0F).byteSwapped
+        let letters = (spread &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+        return spread &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
     }
 
     package var description: String {
