@@ -121,6 +121,16 @@ package struct Registrations: Sendable {
     package var problems: [String] = []
 
     package init() {}
+
+    /// Adds what another plugin declared, behind what is here.
+    package mutating func append(_ other: Registrations) {
+        routes += other.routes
+        middleware += other.middleware
+        services += other.services
+        healthChecks += other.healthChecks
+        entryPoints += other.entryPoints
+        problems += other.problems
+    }
 }
 
 /// Where a plugin declares what it adds.
@@ -131,20 +141,33 @@ package struct Registrar {
     /// Requests to other servers, on the caller's loop, from its pool.
     package let upstream: UpstreamClient
     package let log: Logger
-    package let context: GatewayContext
-    package private(set) var registrations: Registrations
+    package private(set) var registrations = Registrations()
+    private let told: GatewayContext
+    private let notes = Notes()
+
+    /// What the plugin asked for, besides its own settings.
+    private final class Notes {
+        var hasAskedForContext = false
+    }
 
     package init(
-        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, log: Logger, context: GatewayContext,
-        continuing registrations: Registrations
+        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, log: Logger, context: GatewayContext
     ) {
         self.plugin = plugin
         self.metrics = metrics
         self.upstream = upstream
         self.log = log
-        self.context = context
-        self.registrations = registrations
+        told = context
     }
+
+    /// What the gateway tells of itself. A plugin that asks is made anew when that changes.
+    package var context: GatewayContext {
+        notes.hasAskedForContext = true
+        return told
+    }
+
+    /// What was asked for in ``context``; `nil` if nothing was.
+    package var toldContext: GatewayContext? { notes.hasAskedForContext ? told : nil }
 
     // MARK: Middleware
 
@@ -235,7 +258,7 @@ package struct Registrar {
 }
 
 /// What the gateway tells every plugin about itself.
-package struct GatewayContext: Sendable {
+package struct GatewayContext: Equatable, Sendable {
     /// Paths on which the guides expect "the" WebSocket: `/` and WEBSOCKET_PATH. The first plugin to claim them has them.
     package let mainSocketPaths: [String]
     /// Number of event loops.

@@ -1,19 +1,12 @@
-import GatewayAuth
-import GatewayBytes
-import GatewayConfig
-import GatewayHTTP
 import GatewayRuntime
 package import GatewayTLS
 package import GatewayTelemetry
-import GatewayUpstream
-import PluginKit
 
 /// Builds everything a server consists of, out of its configuration. Opens files, but no port.
 package struct ServerAssembly {
-    let settings: CoreSettings
     let loops: [LoopHandle]
+    let builder: GenerationBuilder
     let generation: Generation
-    let registrations: Registrations
     let metrics: ServerMetrics
     let shared: SharedState
     let logs: LogSystem
@@ -24,10 +17,9 @@ package struct ServerAssembly {
     package init(
         _ configuration: Configuration, logs: LogSystem, certificate: SelfSignedCertificate? = nil
     ) throws(StartError) {
-        settings = configuration.core
+        let settings = configuration.core
         self.logs = logs
         let log = logs.logger("server")
-        try Self.checkDescriptors(settings)
 
         let loopCount = settings.listen.loops > 0 ? settings.listen.loops : Resources.processorCount()
         let registry = Metrics(loops: loopCount)
@@ -38,59 +30,13 @@ package struct ServerAssembly {
         }
         let report = Self.reporter(log, metrics)
         shared = SharedState(settings: settings, report: report)
+        builder = try GenerationBuilder(
+            settings, loopCount: loopCount, metrics: metrics, shared: shared, logs: logs, readiness: readiness,
+            makeTLS: try Self.tlsMaker(certificate))
+        generation = try builder.build(configuration, after: nil)
         loops = try Self.makeLoops(loopCount, settings, report)
-        let tls = try Self.makeTLS(settings.tls, certificate, log)
-        let upstream = try Self.makeUpstream(settings, shared, loopCount, registry)
-
-        let tokens = try TokenService(settings: settings, upstream: upstream, log: logs.logger("auth"))
-        let access = AccessControl(
-            settings: settings.auth, authenticator: tokens.authenticator, store: tokens.store,
-            failures: FailureLimiter(limit: settings.failuresPerMinute), results: metrics.authentications)
-
-        var registrations = Registrations()
-        var problems: [String] = []
-        let socketPaths = Array(Set(["/", settings.webSocket.path])).sorted()
-        for plugin in configuration.enabled {
-            let context = GatewayContext(
-                mainSocketPaths: socketPaths.filter { !registrations.hasSocket(at: $0) }, loopCount: loopCount,
-                origins: settings.origins)
-            Self.register(plugin, &registrations, &problems, registry, upstream, logs, context)
-        }
-        if let service = tokens.service { registrations.services.append(service) }
-        OperationsRoutes(
-            readiness: readiness, metrics: registry, metricsToken: settings.operations.metricsToken, access: access,
-            checks: registrations.healthChecks
-        ).add(to: &registrations)
-        let routers = Generation.routers(registrations, access: access, metrics: metrics, problems: &problems)
-        problems += registrations.problems
-        guard problems.isEmpty else { throw StartError(problems.joined(separator: "; ")) }
-        self.registrations = registrations
-        generation = Generation(number: 1, settings: settings, routers: routers, access: access, tls: tls)
+        builder.install(generation)
         registry.collect { [shared] in shared.samples }
-    }
-
-    private static func register<P: Plugin>(
-        _ plugin: P, _ registrations: inout Registrations, _ problems: inout [String], _ registry: Metrics,
-        _ upstream: UpstreamClient, _ logs: LogSystem, _ context: GatewayContext
-    ) {
-        let metrics = PluginMetrics(plugin: P.name, registry: registry)
-        var registrar = Registrar(
-            plugin: P.name, metrics: metrics, upstream: upstream, log: logs.logger(P.name.literal), context: context,
-            continuing: registrations)
-        plugin.register(with: &registrar)
-        registrations = registrar.registrations
-        problems += metrics.problems
-    }
-
-    /// MAX_CONNECTIONS must fit into the descriptors the system grants, upstream connections and files beside them.
-    private static func checkDescriptors(_ settings: CoreSettings) throws(StartError) {
-        let allowed = Resources.raiseDescriptorLimit()
-        let needed = settings.listen.maxConnections + 256
-        guard allowed >= needed else {
-            throw StartError(
-                "MAX_CONNECTIONS=\(settings.listen.maxConnections) needs \(needed) file descriptors, but the system allows \(allowed); lower it or raise the limit (ulimit -n)"
-            )
-        }
     }
 
     private static func makeLoops(
@@ -108,8 +54,21 @@ package struct ServerAssembly {
         return loops
     }
 
+    /// What makes the TLS of each generation. The keys of tickets are the same for all: whoever has a ticket resumes.
+    private static func tlsMaker(
+        _ certificate: SelfSignedCertificate?
+    ) throws(StartError) -> GenerationBuilder.TLSMaking {
+        let ticketKeys: TLSTicketKeys
+        do throws(TLSContextError) {
+            ticketKeys = try TLSTicketKeys.generate()
+        } catch {
+            throw StartError("TLS: \(error)")
+        }
+        return { (settings, log) throws(StartError) in try makeTLS(settings, certificate, ticketKeys, log) }
+    }
+
     private static func makeTLS(
-        _ settings: TLSSettings, _ certificate: SelfSignedCertificate?, _ log: Logger
+        _ settings: TLSSettings, _ certificate: SelfSignedCertificate?, _ ticketKeys: TLSTicketKeys, _ log: Logger
     ) throws(StartError) -> TLSServerContext? {
         guard settings.isEnabled || certificate != nil else { return nil }
         do {
@@ -128,24 +87,9 @@ package struct ServerAssembly {
                         "certificate", .string("source", certificate.source), .string("warning", "\(warning)"))
                 }
             }
-            return try TLSServerContext.make(certificates: certificates, ticketKeys: try TLSTicketKeys.generate())
+            return try TLSServerContext.make(certificates: certificates, ticketKeys: ticketKeys)
         } catch {
             throw StartError("TLS: \(error)")
-        }
-    }
-
-    private static func makeUpstream(
-        _ settings: CoreSettings, _ shared: SharedState, _ loopCount: Int, _ registry: Metrics
-    ) throws(StartError) -> UpstreamClient {
-        do {
-            let verification: TLSVerification =
-                settings.upstream.certificateAuthorities.map { .file($0) } ?? .systemStore
-            return UpstreamClient(
-                loopCount: loopCount, settings: settings.upstream, sockets: shared.upstreamSockets(settings),
-                tls: try TLSClientContext.make(verification: verification),
-                metrics: try UpstreamMetrics(registry: registry))
-        } catch {
-            throw StartError("UPSTREAM_CA_FILE: \(error)")
         }
     }
 
@@ -162,12 +106,5 @@ package struct ServerAssembly {
                 log.warn("accepting rests: no descriptor is free", .int("loop", loop), .error(error))
             }
         }
-    }
-}
-
-extension Registrations {
-    /// Whether an earlier plugin has claimed a path of the main port for its WebSocket.
-    fileprivate func hasSocket(at path: String) -> Bool {
-        routes.contains { $0.isWebSocket && $0.entryPoint == .main && $0.pattern.description == path }
     }
 }
