@@ -61,7 +61,8 @@ struct GenerationChange: Sendable {
     /// What becomes of each plugin, in the order of PLUGINS, the removed ones last.
     var plugins: [(name: PluginName, fate: PluginFate)] {
         let present = new.plugins.map { plugin -> (PluginName, PluginFate) in
-            guard let before = old.plugins.first(where: { $0.name == plugin.name }) else { return (plugin.name, .added) }
+            let before = old.plugins.first { $0.name == plugin.name }
+            guard let before else { return (plugin.name, .added) }
             return (plugin.name, before === plugin ? .kept : .changed)
         }
         let removed = old.plugins.filter { plugin in !new.plugins.contains { $0.name == plugin.name } }

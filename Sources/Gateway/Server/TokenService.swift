@@ -15,7 +15,8 @@ struct TokenService {
 
     /// - Parameter previous: Whose keys are used, if they are from the same places, before anything is fetched.
     init(
-        settings auth: AuthSettings, stateDirectory: String, upstream: UpstreamClient, after previous: JWKSStore?, log: Logger
+        settings auth: AuthSettings, stateDirectory: String, upstream: UpstreamClient, after previous: JWKSStore?,
+        log: Logger
     ) throws(StartError) {
         authenticator = auth.authenticator()
         let path = "\(stateDirectory)/\(AuthSettings.savedKeysName)"
