@@ -4,6 +4,15 @@ import Testing
 
 @testable import GatewayRuntime
 
+private func isIsolated(isolation: isolated (any Actor)? = #isolation) -> Bool { isolation != nil }
+
+/// An asynchronous function without isolation of its own, as every handler is.
+private func isolationAroundTurn(of loop: EventLoop) async -> [Bool] {
+    let before = isIsolated()
+    await loop.nextTurn()
+    return [before, isIsolated()]
+}
+
 @Suite("Event loop")
 struct EventLoopTests {
     /// Numbers in the order in which they came, from any thread.
@@ -40,6 +49,16 @@ struct EventLoopTests {
         Threads.start("late loop") { loop.run() }
         #expect(done.wait(atMost: .seconds(60)))
         loop.stop()
+    }
+
+    @Test("a launched task is isolated to its loop, and so is all that it awaits, before and after it was suspended")
+    func launchIsIsolated() throws {
+        let thread = try LoopThread()
+        let answer = Outcome<[Bool]>()
+        let loop = thread.loop
+        loop.submit { loop.launch { answer.set(.success([isIsolated()] + (await isolationAroundTurn(of: loop)))) } }
+        #expect(try answer.value() == [true, true, true])
+        try thread.stop()
     }
 
     @Test("many threads submit at once and nothing is lost")

@@ -312,11 +312,11 @@ package actor LoopActor {
     /// Isolated to the loop and preferring it: isolation is what makes a suspension cheap, and the preference keeps code
     /// on the loop that has lost its isolation (docs/decisions/0004).
     func start(_ operation: @escaping () async -> Void) -> Task<Void, Never> {
-        // Safe: see ``EventLoop/launch(_:)``. Naming `self` is what makes the closure inherit its isolation.
+        // Safe: see ``EventLoop/launch(_:)``.
         nonisolated(unsafe) let operation = operation
-        return Task(executorPreference: loop) {
-            _ = self
-            unsafe await operation()
-        }
+        return Task(executorPreference: loop) { unsafe await self.perform(operation) }
     }
+
+    /// A task with a preference does not inherit the isolation of where it was made; this method gives it ours.
+    private func perform(_ operation: () async -> Void) async { await operation() }
 }
