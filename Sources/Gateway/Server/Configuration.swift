@@ -23,6 +23,7 @@ package struct Configuration: Sendable {
         readFile: @escaping SettingsReader.FileReading
     ) {
         var env = SettingsReader(environment: environment, readFile: readFile)
+        Self.describeSource(&env)
         core = CoreSettings(from: &env)
         Self.describeSelection(&env)
         var problems: [String] = []
@@ -44,6 +45,14 @@ package struct Configuration: Sendable {
         package var warnings: [String] = []
 
         package init() {}
+    }
+
+    /// Read by the program, before there is anything else to read.
+    private static func describeSource(_ env: inout SettingsReader) {
+        env.section("Settings file")
+        let _: String? = env.optional(
+            exactly: "GATEWAY_ENV_FILE", example: "/etc/gateway/settings.env",
+            "File with further settings, in the syntax of systemd's EnvironmentFile, unless `--env-file` names some.")
     }
 
     private static func describeSelection(_ env: inout SettingsReader) {
@@ -70,6 +79,7 @@ package struct Configuration: Sendable {
     /// The settings reference, in Markdown.
     package static func reference(compiled: [any Plugin.Type]) -> String {
         var env = SettingsReader.describing()
+        describeSource(&env)
         _ = CoreSettings(from: &env)
         describeSelection(&env)
         PluginSelection.describe(compiled, env: &env)
@@ -77,7 +87,7 @@ package struct Configuration: Sendable {
             env.sections, title: "Configuration",
             introduction: """
                 Every setting is an environment variable, or stands in a file that `--env-file FILE` or \
-                GATEWAY_ENV_FILE names (see [Settings files](../README.md#settings-files)). What the environment sets \
+                GATEWAY_ENV_FILE names ([README](../README.md#settings-files)). What the environment sets \
                 wins. SIGHUP and `gateway reload` read everything anew; `gateway plan` says what that would do.
 
                 A duration is a whole number and a unit (`500ms`, `30s`, \

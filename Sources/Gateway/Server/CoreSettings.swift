@@ -233,8 +233,8 @@ package struct OperationSettings: Settings {
                 + "port closes.")
         closeJitter = env.optional(
             exactly: "DRAIN_JITTER", default: .seconds(5), in: .zero ... .seconds(20), bare: .milliseconds,
-            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at most half "
-                + "of DRAIN_TIMEOUT.")
+            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at the end at "
+                + "most half of DRAIN_TIMEOUT.")
         env.require(drainDelay < drainTimeout, "DRAIN_DELAY", "must be shorter than DRAIN_TIMEOUT, which includes it")
         accessLog = env.optional(
             exactly: "ACCESS_LOG", default: true, "Whether every answered request is logged, on standard output.")

@@ -35,7 +35,8 @@ enum SettingEffects {
         (
             .restart,
             [
-                "LOOPS", "LISTEN_BACKLOG", "WORKER_THREADS", "NODE_ENV", "LOG_FORMAT", "STATE_DIRECTORY",
+                "GATEWAY_ENV_FILE", "LOOPS", "LISTEN_BACKLOG", "WORKER_THREADS", "NODE_ENV", "LOG_FORMAT",
+                "STATE_DIRECTORY",
                 "CONTROL_SOCKET",
             ]
         ),
