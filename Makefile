@@ -45,7 +45,7 @@ LONG := $(if $(wildcard Tests/Fuzz/run),fuzz) $(if $(wildcard Tests/Conformance/
 test: setup-test lint unit build $(SHORT) peers ## Everything a change must pass
 
 .PHONY: test-full
-test-full: setup-test lint unit sanitize build $(LONG) peers ## The same in its long forms, with sanitizers
+test-full: setup-test lint unit sanitize build $(LONG) tls-scan peers ## The same in its long forms, with sanitizers
 
 .PHONY: lint
 lint: ## Check the format of every Swift file
@@ -73,6 +73,11 @@ docs: build ## Write docs/CONFIGURATION.md anew
 peers: ## Run real clients and servers against the release binary
 	GATEWAY_BINARY=$${GATEWAY_BINARY:-$(CURDIR)/$(GATEWAY)} PYTHONDONTWRITEBYTECODE=1 \
 		PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTHON) -s -m pytest Tests/Peers $(PEERS)
+
+.PHONY: tls-scan
+tls-scan: ## Run every check of testssl.sh against the release binary
+	GATEWAY_BINARY=$${GATEWAY_BINARY:-$(CURDIR)/$(GATEWAY)} PYTHONDONTWRITEBYTECODE=1 \
+		PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTHON) -s -m pytest Tests/Peers/scan_tls.py
 
 .PHONY: fuzz-short
 fuzz-short:

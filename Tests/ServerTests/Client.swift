@@ -61,6 +61,9 @@ final class Client {
         }
     }
 
+    /// DNS names of the server's certificate.
+    var peerNames: [String] { cipher?.peerCertificate?.dnsNames ?? [] }
+
     private func wait(for events: Int32) throws {
         var waiting = pollfd(fd: descriptor, events: Int16(events), revents: 0)
         guard unsafe poll(&waiting, 1, Self.patience) > 0 else { throw TimedOut() }

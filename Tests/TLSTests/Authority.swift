@@ -73,11 +73,31 @@ final class Authority: Sendable {
         ec forger
         openssl req -x509 -key forger.key -subj "/CN=Test intermediate" -days 3650 -out forger.crt
         ec forged;    CA=forger leaf forged 3650 "DNS:site.example"
+        ec faker;     CA=forger leaf faker 3650 "DNS:site.example" clientAuth
         cat site.crt other.crt > unlinked.pem; cp site.key unlinked.key
         cat site.crt > bare.pem; cp site.key bare.key
         ec alone
         openssl req -x509 -key alone.key -subj /CN=alone -addext subjectAltName=DNS:site.example \\
           -days 3650 -out alone.pem
+
+        ec reporter
+        leaf reporter 3650 "DNS:Reporter.example,URI:spiffe://site.example/reporter,email:r@site.example,IP:192.0.2.7" \\
+          clientAuth
+        ec lapsed;    leaf lapsed -1 "DNS:lapsed.example" clientAuth
+        ec visitors
+        openssl req -x509 -key visitors.key -subj "/CN=Visitors" -days 3650 -out visitors.crt \\
+          -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+        ec visitor;   CA=visitors leaf visitor 3650 "DNS:visitor.example" clientAuth
+        { printf 'basicConstraints=CA:FALSE\\nextendedKeyUsage=clientAuth\\nsubjectAltName=URI:x:'
+          head -c 40000 /dev/zero | tr '\\0' a; echo; } > bulky.ext
+        ec bulky
+        openssl req -new -key bulky.key -subj "/CN=bulky" -out bulky.csr
+        openssl x509 -req -in bulky.csr -CA visitors.crt -CAkey visitors.key -CAcreateserial -days 3650 \\
+          -extfile bulky.ext -out bulky.pem
+        cat root.pem visitors.crt > both.pem; cat visitors.crt root.pem > htob.pem
+        for key in 1 2 3; do openssl rand -out ticket$key.key 80; done
+        head -c 79 ticket1.key > short.key; cat ticket1.key ticket2.key > long.key
+        { head -c 16 ticket1.key; head -c 64 ticket2.key; } > namesake.key
 
         openssl pkcs8 -topk8 -in site.key -passout pass:secret -out encrypted8.key
         openssl ec -in site.key -aes128 -passout pass:secret -out encryptedEC.key

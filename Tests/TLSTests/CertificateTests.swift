@@ -147,6 +147,26 @@ struct CertificateTests {
         #expect(try load("unlinked.pem", "unlinked.key").warnings == [.chainDoesNotLink])
     }
 
+    @Test("whoever renews a certificate is reminded two weeks ahead, or when a fifth of a short life is left")
+    func reminder() throws {
+        let long = try load("site.pem", "site.key").summary
+        let end = long.notAfter.secondsSince1970
+        let day = 86_400
+        #expect(long.expiryWarning(at: CertificateTime(secondsSince1970: end - 14 * day)) == nil)
+        let late = CertificateTime(secondsSince1970: end - 14 * day + 1)
+        #expect(long.expiryWarning(at: late) == .expiresSoon(at: long.notAfter))
+        #expect(long.expiryWarning(at: long.notAfter) == .expiresSoon(at: long.notAfter))
+        #expect(long.expiryWarning(at: CertificateTime(secondsSince1970: end + 1)) == .expired(since: long.notAfter))
+        let made = try SelfSignedCertificate.make(names: ["site.example"], ips: [], validDays: 5)
+        let short = try TLSCertificate.load(chainPEM: made.certificatePEM, keyPEM: made.privateKeyPEM).summary
+        let fifth = (short.notAfter.secondsSince1970 - short.notBefore.secondsSince1970) / 5
+        let moment = short.notAfter.secondsSince1970 - fifth
+        #expect(short.expiryWarning(at: CertificateTime(secondsSince1970: moment)) == nil)
+        let soon = TLSCertificate.Warning.expiresSoon(at: short.notAfter)
+        #expect(short.expiryWarning(at: CertificateTime(secondsSince1970: moment + 1)) == soon)
+        #expect("\(soon)" == "the certificate expires at \(short.notAfter); nobody has renewed it yet")
+    }
+
     @Test("an error tells its file and what to do, and never shows the key")
     func words() {
         let error = TLSCertificateError.encryptedKey(source: "/etc/tls.key")

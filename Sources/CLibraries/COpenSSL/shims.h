@@ -3,8 +3,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -40,11 +42,24 @@ static inline int cossl_set_groups(SSL_CTX *context, const char *list) {
 static inline int cossl_set_signature_algorithms(SSL_CTX *context, const char *list) {
     return (int)SSL_CTX_set1_sigalgs_list(context, list);
 }
-static inline int cossl_set_ticket_keys(SSL_CTX *context, const void *keys, long length) {
-    return (int)SSL_CTX_set_tlsext_ticket_keys(context, (void *)keys, length);
+// Whoever answers for ticket keys, one for all contexts between which a session may move.
+static inline int cossl_set_ticket_argument(SSL_CTX *context, void *argument) {
+    return SSL_CTX_set_app_data(context, argument);
 }
-static inline long cossl_ticket_keys_length(SSL_CTX *context) {
-    return SSL_CTX_get_tlsext_ticket_keys(context, NULL, 0);
+static inline void *cossl_ticket_argument(SSL *session) { return SSL_CTX_get_app_data(SSL_get_SSL_CTX(session)); }
+static inline int cossl_begin_ticket_mac(EVP_MAC_CTX *mac, void *key, size_t length) {
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key, length),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_end(),
+    };
+    return EVP_MAC_CTX_set_params(mac, parameters);
+}
+static inline long cossl_set_max_certificates(SSL_CTX *context, long bytes) {
+    return SSL_CTX_set_max_cert_list(context, bytes);
+}
+static inline int cossl_share_store(SSL_CTX *context, X509_STORE *store) {
+    return (int)SSL_CTX_set1_verify_cert_store(context, store);
 }
 static inline void cossl_set_server_name_callback(
     SSL_CTX *context, int (*callback)(SSL *, int *, void *), void *argument) {

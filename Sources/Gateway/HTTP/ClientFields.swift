@@ -1,11 +1,13 @@
 // Fields in which somebody on the way says who the client is. Anybody can write them, so nobody behind this gateway
 // gets to see what it did not write itself.
 extension KnownName {
-    /// Whether the field claims to know the client's address, its scheme, the host it asked for, or the request's id.
+    /// Whether the field claims to know the client's address, its certificate, its scheme, the host it asked for, or the
+    /// request's id.
     var tellsIdentity: Bool {
         switch self {
         case .xRequestID, .xForwardedProto, .xForwardedScheme, .xForwardedSSL, .xScheme, .cfVisitor, .frontEndHTTPS,
-            .xForwardedHost, .xForwardedPort, .xForwardedPrefix, .xForwardedServer, .xOriginalHost, .xHost:
+            .xForwardedHost, .xForwardedPort, .xForwardedPrefix, .xForwardedServer, .xOriginalHost, .xHost,
+            .clientCert, .clientCertChain:
             true
         default: tellsAddress
         }
@@ -50,7 +52,7 @@ struct KnownNameSet: Sendable {
     func meets(low: UInt64, high: UInt64) -> Bool { self.low & low | self.high & high != 0 }
 
     /// What a parsed head is asked before anything else, so that one without such fields pays for two additions. The
-    /// unknown names are in it because of `X-Forwarded-`: whatever follows that.
+    /// unknown names are in it because of `X-Forwarded-`, whatever follows that, and its like.
     static let worthALook: KnownNameSet = {
         var names = KnownNameSet { $0.tellsIdentity || $0.tellsTrace }
         names.insert(0)
@@ -64,7 +66,7 @@ struct KnownNameSet: Sendable {
 
 extension RequestHead {
     /// Removes every field that says who the client is or what the request's id is, also `X-Forwarded-` followed by
-    /// anything, and a trace context that is not valid.
+    /// anything and what proxies call a client's certificate, and a trace context that is not valid.
     package mutating func removeIdentity(in bytes: UnsafeRawBufferPointer) { unsafe fields.removeIdentity(in: bytes) }
 }
 
@@ -79,7 +81,7 @@ extension FieldTable {
     mutating func removeIdentity(in bytes: UnsafeRawBufferPointer) {
         let keepsTrace = unsafe TraceContext.isValid(self, in: bytes)
         removeAll { field in
-            guard field.id != 0 else { return Self.isForwardedVariant(unsafe Input(bytes)[field.name]) }
+            guard field.id != 0 else { return Self.isIdentityVariant(unsafe Input(bytes)[field.name]) }
             return KnownNameSet.identity.contains(field.id) || !keepsTrace && KnownNameSet.trace.contains(field.id)
         }
     }
@@ -110,9 +112,21 @@ extension FieldTable {
         return true
     }
 
-    /// `X-Forwarded-User`, and its spellings with underscores.
-    private static func isForwardedVariant(_ name: Input) -> Bool {
-        let prefix = Input("x-forwarded-")
+    /// `X-Forwarded-User`, what nginx and its like call a client's certificate, and spellings with underscores, which many
+    /// servers take for the same.
+    private static func isIdentityVariant(_ name: Input) -> Bool {
+        switch name.isEmpty ? 0 : Octet.lowercased(name[0]) {
+        case UInt8(ascii: "x"):
+            starts(name, with: "x-forwarded-") || starts(name, with: "x-client-cert")
+                || starts(name, with: "x-ssl-client-")
+        case UInt8(ascii: "c"): starts(name, with: "client-cert")
+        case UInt8(ascii: "s"): starts(name, with: "ssl-client-")
+        default: false
+        }
+    }
+
+    private static func starts(_ name: Input, with text: StaticString) -> Bool {
+        let prefix = Input(text)
         guard name.count >= prefix.count else { return false }
         for index in 0..<prefix.count {
             let octet = name[index] == 0x5F ? 0x2D : Octet.lowercased(name[index])

@@ -36,6 +36,8 @@ extension HeaderName {
     package static var cfPseudoIPv4: HeaderName { HeaderName(.cfPseudoIPv4) }
     package static var cfRay: HeaderName { HeaderName(.cfRay) }
     package static var cfVisitor: HeaderName { HeaderName(.cfVisitor) }
+    package static var clientCert: HeaderName { HeaderName(.clientCert) }
+    package static var clientCertChain: HeaderName { HeaderName(.clientCertChain) }
     package static var clientIP: HeaderName { HeaderName(.clientIP) }
     package static var contentDigest: HeaderName { HeaderName(.contentDigest) }
     package static var contentDisposition: HeaderName { HeaderName(.contentDisposition) }

@@ -39,6 +39,8 @@ enum KnownName: UInt8, CaseIterable, Sendable {
     case cfPseudoIPv4
     case cfRay
     case cfVisitor
+    case clientCert
+    case clientCertChain
     case clientIP
     case contentDigest
     case contentDisposition
@@ -169,6 +171,8 @@ enum KnownName: UInt8, CaseIterable, Sendable {
         case .cfPseudoIPv4: "CF-Pseudo-IPv4"
         case .cfRay: "CF-Ray"
         case .cfVisitor: "CF-Visitor"
+        case .clientCert: "Client-Cert"
+        case .clientCertChain: "Client-Cert-Chain"
         case .clientIP: "Client-IP"
         case .contentDigest: "Content-Digest"
         case .contentDisposition: "Content-Disposition"

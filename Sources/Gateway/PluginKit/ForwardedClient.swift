@@ -10,8 +10,12 @@ package struct ForwardedClient: Sendable {
     /// What the client asked for; empty if it named nothing.
     package let host: String
     package let requestID: RequestID
+    package let certificate: ClientCertificate?
 
-    package init(address: IPAddress, isSecure: Bool, host: String, requestID: RequestID) {
+    package init(
+        address: IPAddress, isSecure: Bool, host: String, requestID: RequestID, certificate: ClientCertificate? = nil
+    ) {
+        self.certificate = certificate
         self.address = address
         self.isSecure = isSecure
         self.host = host
@@ -21,7 +25,7 @@ package struct ForwardedClient: Sendable {
     package init(_ request: Request) {
         self.init(
             address: request.clientAddress, isSecure: request.isSecureForClient, host: request.externalHost,
-            requestID: request.id)
+            requestID: request.id, certificate: request.client.certificate)
     }
 
     /// `for=192.0.2.1;proto=https;host="example.com"` (RFC 7239).
@@ -33,7 +37,8 @@ package struct ForwardedClient: Sendable {
 }
 
 extension HeaderFields {
-    /// Adds X-Forwarded-For, -Proto and -Host, Forwarded and X-Request-ID. There should be none of them yet.
+    /// Adds X-Forwarded-For, -Proto and -Host, Forwarded and X-Request-ID, and Client-Cert if the client showed a
+    /// certificate. There should be none of them yet.
     ///
     /// - Throws: If the host is not one that a request may carry.
     package mutating func append(_ client: ForwardedClient) throws(FieldValueError) {
@@ -41,6 +46,7 @@ extension HeaderFields {
         append(.xForwardedProto, client.isSecure ? "https" : "http")
         if !client.host.isEmpty { try append(.xForwardedHost, checking: client.host) }
         try append(.forwarded, checking: client.forwarded)
+        if let certificate = client.certificate { append(certificate) }
         append(client.requestID)
     }
 

@@ -14,6 +14,9 @@ package struct RequestClient: Equatable, Sendable {
     /// Whether the client is on this machine, by all that can be told. Nobody's claim makes it so; anybody's makes it
     /// not so: a proxy on this machine makes every connection a local one.
     package var isOnThisMachine: Bool
+    /// What the client proved to be by TLS, here: `nil` without TLS_CLIENT_CA, for a client that showed no certificate,
+    /// and for one that a trusted proxy speaks for, whose certificate would be the proxy's.
+    package var certificate: ClientCertificate?
 
     package init(address: IPAddress, isSecure: Bool, isOnThisMachine: Bool) {
         self.address = address

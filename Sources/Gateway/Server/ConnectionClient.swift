@@ -1,5 +1,6 @@
 import GatewayHTTP
 import GatewayRuntime
+import GatewayTLS
 import GatewayTelemetry
 import PluginKit
 import Synchronization
@@ -7,7 +8,7 @@ import Synchronization
 /// Who is at the other end of a connection, before it has sent a request.
 struct ConnectionClient {
     /// Who each of its requests is from, unless a field is believed that says otherwise.
-    let client: RequestClient
+    private(set) var client: RequestClient
     /// Whether whoever writes the requests is a trusted proxy.
     let isProxy: Bool
 
@@ -30,6 +31,19 @@ struct ConnectionClient {
         // A proxy's address says nothing of whom it speaks for.
         if isProxy { client.isShared = true }
         self.client = client
+    }
+
+    /// What the TLS handshake proved. With a PROXY header in front it was the client's own handshake too.
+    mutating func prove(_ identity: TLSClientIdentity) { client.certificate = ClientCertificate(identity) }
+}
+
+extension ClientCertificate {
+    convenience init(_ identity: TLSClientIdentity) {
+        let summary = identity.summary
+        self.init(
+            subject: summary.subject, issuer: summary.issuer, dnsNames: summary.dnsNames,
+            addresses: summary.addresses, uris: summary.uris, mailAddresses: summary.mailAddresses,
+            fingerprint: identity.fingerprint, notAfter: summary.notAfter.secondsSince1970, der: identity.der)
     }
 }
 
@@ -75,6 +89,8 @@ extension HTTPConnection {
             if let address = claim.address {
                 request.client.address = address
                 request.client.isShared = false
+                // It spoke TLS with the proxy, and the certificate here is the proxy's.
+                request.client.certificate = nil
                 if address.kind != .loopback { request.client.isOnThisMachine = false }
             } else if fields.tellsAddress {
                 if unsafe Self.holds(settings.clients.rule.source.field, fields, bytes) {

@@ -323,23 +323,3 @@ package struct LogSettings: Settings {
 
 extension LogLevel: SettingChoice {}
 extension LogFormat: SettingChoice {}
-
-/// Certificates of the main port and the plugins' ports.
-package struct TLSSettings: Settings {
-    package let certificates: [String]
-    package let keys: [String]
-
-    package init(from env: inout SettingsReader) {
-        certificates = env.optional(
-            exactly: "TLS_CERTIFICATE", default: [],
-            "PEM files of certificate chains, leaf first. Several are chosen from by server name (SNI); the first is "
-                + "the default. Setting this turns TLS on, on every port but OPS_LISTEN.")
-        keys = env.optional(
-            exactly: "TLS_KEY", default: [], "PEM files of the private keys, in the order of TLS_CERTIFICATE.")
-        env.require(
-            certificates.count == keys.count, "TLS_KEY",
-            "must name one key for each certificate of TLS_CERTIFICATE")
-    }
-
-    package var isEnabled: Bool { !certificates.isEmpty }
-}

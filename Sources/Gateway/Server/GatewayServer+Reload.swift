@@ -20,7 +20,7 @@ extension GatewayServer {
             report.describe(change, started: started)
             report.opened = ports.opening.map { "\($0.entry.name) \($0.listen)" }
             report.closed = ports.closing.map(\.description)
-            askLoops(&report) { $0.server?.count(change) ?? SocketTally() }
+            wait(for: ask { $0.server?.count(change) ?? SocketTally() }, &report)
             return report
         }
     }
@@ -35,6 +35,11 @@ extension GatewayServer {
             var report = ReloadReport()
             apply(configuration, &report)
             metrics.reloads.with(report.problems.isEmpty ? "applied" : "refused").increment()
+            if report.hasBadCertificates {
+                metrics.certificateReloads.with("failed").increment()
+            } else if report.problems.isEmpty, generation.tls != nil {
+                metrics.certificateReloads.with("ok").increment()
+            }
             tell(report)
             return report
         }
@@ -47,11 +52,17 @@ extension GatewayServer {
         if state.withLock({ $0.isDraining }) { report.problems = ["the gateway is shutting down"] }
         guard report.problems.isEmpty else { return nil }
         do throws(StartError) {
-            return try builder.build(configuration, after: generation, isTrial: true)
+            let loaded = try certificates.load(configuration.core.tls)
+            do throws(StartError) {
+                return try builder.build(configuration, loaded, after: generation, isTrial: true)
+            } catch {
+                report.problems = [error.description]
+            }
         } catch {
             report.problems = [error.description]
-            return nil
+            report.hasBadCertificates = true
         }
+        return nil
     }
 
     private func apply(_ configuration: Configuration, _ report: inout ReloadReport) {
@@ -62,7 +73,7 @@ extension GatewayServer {
             for wanted in ports.opening {
                 opened.append(try bind(wanted.entry, wanted.listen, for: trial, isOwn: isOwn(wanted.listen)))
             }
-            let next = try builder.build(configuration, after: generation)
+            let next = try builder.build(configuration, trial.certificates, after: generation)
             let change = GenerationChange(from: generation, to: next)
             report.describe(change, started: started)
             report.opened = opened.map(\.description)
@@ -85,43 +96,51 @@ extension GatewayServer {
             state.ports = state.ports.filter { !numbers.contains($0.number) } + opening
         }
         let upstream = builder.upstream
-        askLoops(&report) { [self] handle in
-            upstream.adopt()
-            let owners = next.services.map { ObjectIdentifier($0.owner) }
-            handle.endServices { !owners.contains(ObjectIdentifier($0)) }
-            return handle.server?.adopt(change, opening: opened(opening, handle.loop.index), closing: numbers)
-                ?? SocketTally()
+        // Under the lock of the certificates, so that no loop is left with those of the files before.
+        var answers: Answers?
+        certificates.adopt(next.certificates) {
+            answers = ask { [self] handle in
+                upstream.adopt()
+                let owners = next.services.map { ObjectIdentifier($0.owner) } + [ObjectIdentifier(certificates)]
+                handle.endServices { !owners.contains(ObjectIdentifier($0)) }
+                return handle.server?.adopt(change, opening: opened(opening, handle.loop.index), closing: numbers)
+                    ?? SocketTally()
+            }
         }
+        if let answers { wait(for: answers, &report) }
         let running = Set(change.old.services.map { ObjectIdentifier($0.owner) })
         startServices(next.services.filter { !running.contains(ObjectIdentifier($0.owner)) })
     }
 
-    /// Runs `question` on every loop and adds up the answers.
-    private func askLoops(
-        _ report: inout ReloadReport, _ question: @escaping @Sendable (LoopHandle) -> SocketTally
-    ) {
-        let answers = Answers()
-        let countdown = Countdown(loops.count)
+    /// Has `question` run on every loop.
+    private func ask(_ question: @escaping @Sendable (LoopHandle) -> SocketTally) -> Answers {
+        let answers = Answers(loops.count)
         for handle in loops {
-            handle.loop.submit {
-                answers.add(question(handle))
-                countdown.finishOne()
-            }
+            handle.loop.submit { answers.add(question(handle)) }
         }
-        _ = countdown.wait(atMost: Self.answerTime)
+        return answers
+    }
+
+    /// Adds up the answers.
+    private func wait(for answers: Answers, _ report: inout ReloadReport) {
+        _ = answers.countdown.wait(atMost: Self.answerTime)
         let (tally, count) = answers.value
         report.sockets = tally
         report.silentLoops = loops.count - count
     }
 
     private final class Answers: Sendable {
+        let countdown: Countdown
         private let sum = Mutex<(tally: SocketTally, count: Int)>((SocketTally(), 0))
+
+        init(_ count: Int) { countdown = Countdown(count) }
 
         func add(_ tally: SocketTally) {
             sum.withLock { sum in
                 sum.tally.add(tally)
                 sum.count += 1
             }
+            countdown.finishOne()
         }
 
         var value: (SocketTally, Int) { sum.withLock { ($0.tally, $0.count) } }

@@ -25,6 +25,7 @@ package final class GatewayServer: Sendable {
     let logs: LogSystem
     let log: Logger
     private let readiness: ReadinessSwitch
+    let certificates: ServerCertificates
     let state: Mutex<State>
     /// Held while the generation changes, is planned to, or the drain begins: one at a time.
     let changing = Mutex<Void>(())
@@ -54,6 +55,7 @@ package final class GatewayServer: Sendable {
         logs = assembly.logs
         log = logs.logger("server")
         readiness = assembly.readiness
+        certificates = assembly.certificates
         started = assembly.generation.configuration
         state = Mutex(State(generation: assembly.generation))
     }
@@ -76,7 +78,8 @@ package final class GatewayServer: Sendable {
         let bound = ports
         state.withLock { $0.ports = bound }
         for (place, handle) in loops.enumerated() { start(handle, place: place, generation) }
-        startServices(generation.services)
+        let watch = BackgroundService(name: "certificates", plugin: "core") { [self] in try await watchCertificates($0) }
+        startServices(generation.services + [(certificates, watch)])
         readiness.isReady = true
         return bound[0].address
     }

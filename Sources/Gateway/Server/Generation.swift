@@ -14,8 +14,8 @@ final class Generation: Sendable {
     let settings: CoreSettings
     let routers: [EntryPoint: Router]
     let access: AccessControl
-    /// What connections to an encrypted port begin with.
-    let tls: TLSServerContext?
+    /// Certificates as they were read for it. They may be replaced while it serves.
+    let certificates: ServerCertificates.Loaded
     /// Whom https upstreams are verified against.
     let upstreamTrust: UpstreamTrust
     /// In the order of PLUGINS.
@@ -28,7 +28,7 @@ final class Generation: Sendable {
         settings = configuration.core
         routers = parts.routers
         access = parts.access
-        tls = parts.tls
+        certificates = parts.certificates
         upstreamTrust = parts.upstreamTrust
         plugins = parts.plugins
         var routes: [String: ResolvedRoute] = [:]
@@ -41,10 +41,13 @@ final class Generation: Sendable {
     struct Parts {
         let routers: [EntryPoint: Router]
         let access: AccessControl
-        let tls: TLSServerContext?
+        let certificates: ServerCertificates.Loaded
         let upstreamTrust: UpstreamTrust
         let plugins: [PluginInstance]
     }
+
+    /// What connections to an encrypted port begin with, as of its beginning.
+    var tls: TLSServerContext? { certificates.context }
 
     /// The route that stands where `route` of another generation stood.
     func counterpart(of route: ResolvedRoute) -> ResolvedRoute? { routes[route.key] }

@@ -22,23 +22,18 @@ struct GenerationBuilder: Sendable {
     let failures: FailureLimiter
     /// One for the life of the process: its settings change under it, its pools stay.
     let upstream: UpstreamClient
-    /// Makes what connections to encrypted ports begin with. Called for every generation, and for every plan of one.
-    let makeTLS: TLSMaking
     private let stateDirectory: String
     private let firstTrust: UpstreamTrust
 
-    typealias TLSMaking = @Sendable (TLSSettings, Logger) throws(StartError) -> TLSServerContext?
-
     init(
         _ settings: CoreSettings, loopCount: Int, metrics: ServerMetrics, shared: SharedState, logs: LogSystem,
-        readiness: ReadinessSwitch, makeTLS: @escaping TLSMaking
+        readiness: ReadinessSwitch
     ) throws(StartError) {
         self.loopCount = loopCount
         self.metrics = metrics
         self.shared = shared
         self.logs = logs
         self.readiness = readiness
-        self.makeTLS = makeTLS
         stateDirectory = settings.operations.stateDirectory
         failures = FailureLimiter(limit: settings.failuresPerMinute)
         firstTrust = try Self.trust(settings.upstream, after: nil)
@@ -53,15 +48,17 @@ struct GenerationBuilder: Sendable {
 
     /// Makes the generation that follows `previous`, or the first. Reads files, and changes nothing that runs.
     ///
-    /// - Parameter isTrial: Only to see what it would be: no metric appears, no certificate is warned of.
+    /// - Parameters:
+    ///   - certificates: As they were read for `configuration`.
+    ///   - isTrial: Only to see what it would be: no metric appears.
     /// - Throws: Everything that is wrong, in one line.
     func build(
-        _ configuration: Configuration, after previous: Generation?, isTrial: Bool = false
+        _ configuration: Configuration, _ certificates: ServerCertificates.Loaded, after previous: Generation?,
+        isTrial: Bool = false
     ) throws(StartError) -> Generation {
         let settings = configuration.core
         try Self.checkDescriptors(settings)
         let metrics = isTrial ? scratchMetrics() : metrics
-        let tls = try makeTLS(settings.tls, isTrial ? .silent : logs.logger("server"))
         let trust = try Self.trust(settings.upstream, after: previous?.upstreamTrust ?? firstTrust)
         let access = try access(configuration, after: previous, metrics)
 
@@ -80,7 +77,7 @@ struct GenerationBuilder: Sendable {
         return Generation(
             number: (previous?.number ?? 0) + 1, configuration: configuration,
             parts: Generation.Parts(
-                routers: routers, access: access, tls: tls, upstreamTrust: trust, plugins: plugins))
+                routers: routers, access: access, certificates: certificates, upstreamTrust: trust, plugins: plugins))
     }
 
     /// Makes what all loops share work by a generation. The loops themselves adopt it one by one.

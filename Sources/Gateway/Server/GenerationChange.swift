@@ -5,17 +5,19 @@ import PluginKit
 struct SocketGrounds: Hashable {
     let route: ResolvedRoute
     let showedToken: Bool
+    let isEncrypted: Bool
     /// It came from a web page that ALLOWED_ORIGINS let in.
     let cameByOrigin: Bool
 
     static func == (left: SocketGrounds, right: SocketGrounds) -> Bool {
         left.route === right.route && left.showedToken == right.showedToken
-            && left.cameByOrigin == right.cameByOrigin
+            && left.isEncrypted == right.isEncrypted && left.cameByOrigin == right.cameByOrigin
     }
 
     func hash(into hasher: inout Hasher) {
         hasher.combine(ObjectIdentifier(route))
         hasher.combine(showedToken)
+        hasher.combine(isEncrypted)
         hasher.combine(cameByOrigin)
     }
 }
@@ -47,6 +49,7 @@ struct GenerationChange: Sendable {
         guard let counterpart = new.counterpart(of: route) else { return "route removed" }
         guard counterpart.gate.elementsEqual(route.gate, by: { $0 === $1 }) else { return "middleware changed" }
         if grounds.showedToken, effects.contains(.tokens) { return "auth changed" }
+        if grounds.isEncrypted, effects.contains(.clients) { return "client certificates changed" }
         if effects.contains(.limits) { return "limits changed" }
         if grounds.cameByOrigin, effects.contains(.origins) { return "allowed origins changed" }
         return nil

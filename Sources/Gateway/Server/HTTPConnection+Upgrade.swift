@@ -35,7 +35,7 @@ extension HTTPConnection {
         }
         record(.switchingProtocols, request, started: started)
         let grounds = SocketGrounds(
-            route: route, showedToken: request.principal != nil,
+            route: route, showedToken: request.principal != nil, isEncrypted: stream.isSecure,
             cameByOrigin: options.origins == nil && request.header(.origin) != nil)
         let socket = WebSocketConnection(
             stream: stream, server: server, request: request, subprotocol: acceptance.subprotocol, deflate: deflate,

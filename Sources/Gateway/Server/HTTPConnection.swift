@@ -1,6 +1,7 @@
 import GatewayBytes
 import GatewayHTTP
 import GatewayRuntime
+import GatewayTLS
 import GatewayTransport
 import PluginKit
 
@@ -103,6 +104,7 @@ import PluginKit
         parser = RequestParser(limits: settings.headLimits)
         origin = ConnectionClient(
             peer: stream.peer, isSecure: stream.isSecure, header: header, rule: settings.clients.rule)
+        if let identity = stream.cipher?.verifiedClient { origin.prove(identity) }
     }
 
     /// Ends the connection as in a drain if no port leads here any more.
@@ -391,7 +393,11 @@ import PluginKit
 
 extension HTTPConnection: ByteStreamHandler {
     /// The time for the first head runs already.
-    func streamOpened() {}
+    func streamOpened() {
+        guard let cipher = stream.cipher else { return }
+        server.metrics.recordHandshake(isResumed: cipher.isResumed)
+        if let identity = cipher.verifiedClient { origin.prove(identity) }
+    }
 
     func streamReadable() {
         // Nobody waits: leave the bytes to the kernel, so that the sender is slowed down.

@@ -27,6 +27,8 @@ final class LoopServer {
     private(set) var sendLimit: Int
     /// What new requests are served under.
     private(set) var generation: Generation
+    /// What connections to an encrypted port begin with: the generation's, or newer.
+    private var tls: TLSServerContext?
     private let logs: LogSystem
     private(set) var isDraining = false
 
@@ -63,6 +65,7 @@ final class LoopServer {
         origins = generation.settings.origins
         clients = generation.settings.clients.rule
         requestIDs = RequestIDGenerator()
+        tls = generation.tls
         if generation.settings.operations.accessLog { accessLog = makeAccessLog() }
     }
 
@@ -76,6 +79,7 @@ final class LoopServer {
                 settings: settings.deflate, compressionBudget: shared.compression, assemblyBudget: shared.assembly)
         }
         generation = next
+        tls = next.tls
         messageLimits = settings.messageLimits
         heartbeatPolicy = settings.heartbeat
         sendLimit = settings.sendBuffer.bytes
@@ -102,6 +106,9 @@ final class LoopServer {
     }
 
     private(set) var wallTime = WallTime(seconds: 0)
+
+    /// Connections that come from now on begin with `tls`.
+    func replaceTLS(_ tls: TLSServerContext) { self.tls = tls }
 
     // MARK: Accepting
 
@@ -192,7 +199,8 @@ final class LoopServer {
             WatchedDescriptor.discard(descriptor)
             return leave()
         }
-        let tls = entry.isEncrypted ? generation.tls : nil
+        let newest = generation === self.generation ? tls : generation.tls
+        let tls = entry.isEncrypted ? newest : nil
         let cipher: TLSSession?
         do {
             cipher = try tls.map { try $0.session(on: descriptor) }

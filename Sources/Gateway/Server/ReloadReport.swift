@@ -20,6 +20,8 @@ package struct ReloadReport: Sendable {
     var closed: [String] = []
     /// Settings that differ from those the process started with, and wait for the next start.
     var restart: [String] = []
+    /// The problems are those of the files of TLS.
+    var hasBadCertificates = false
     /// Event loops that did not say in time what becomes of their sockets.
     var silentLoops = 0
 

@@ -11,6 +11,7 @@ package struct ServerAssembly {
     let shared: SharedState
     let logs: LogSystem
     let readiness = ReadinessSwitch()
+    let certificates: ServerCertificates
 
     /// - Parameter certificate: Takes the place of TLS_CERTIFICATE, for development.
     /// - Throws: The first thing that stops the start, in one line.
@@ -30,13 +31,18 @@ package struct ServerAssembly {
         }
         let report = Self.reporter(log, metrics)
         shared = SharedState(settings: settings, report: report)
+        do throws(TLSContextError) {
+            certificates = try ServerCertificates(development: certificate, log: log, metrics: metrics)
+        } catch {
+            throw StartError("TLS: \(error)", exitCode: 70)
+        }
         builder = try GenerationBuilder(
-            settings, loopCount: loopCount, metrics: metrics, shared: shared, logs: logs, readiness: readiness,
-            makeTLS: try Self.tlsMaker(certificate))
-        generation = try builder.build(configuration, after: nil)
+            settings, loopCount: loopCount, metrics: metrics, shared: shared, logs: logs, readiness: readiness)
+        generation = try builder.build(configuration, certificates.load(settings.tls), after: nil)
         loops = try Self.makeLoops(loopCount, settings, report)
         builder.install(generation)
-        registry.collect { [shared] in shared.samples }
+        certificates.adopt(generation.certificates)
+        registry.collect { [shared, certificates] in shared.samples + certificates.samples }
     }
 
     private static func makeLoops(
@@ -52,45 +58,6 @@ package struct ServerAssembly {
             throw StartError("cannot start an event loop: \(error)", exitCode: 71)
         }
         return loops
-    }
-
-    /// What makes the TLS of each generation. The keys of tickets are the same for all: whoever has a ticket resumes.
-    private static func tlsMaker(
-        _ certificate: SelfSignedCertificate?
-    ) throws(StartError) -> GenerationBuilder.TLSMaking {
-        let ticketKeys: TLSTicketKeys
-        do throws(TLSContextError) {
-            ticketKeys = try TLSTicketKeys.generate()
-        } catch {
-            throw StartError("TLS: \(error)")
-        }
-        return { (settings, log) throws(StartError) in try makeTLS(settings, certificate, ticketKeys, log) }
-    }
-
-    private static func makeTLS(
-        _ settings: TLSSettings, _ certificate: SelfSignedCertificate?, _ ticketKeys: TLSTicketKeys, _ log: Logger
-    ) throws(StartError) -> TLSServerContext? {
-        guard settings.isEnabled || certificate != nil else { return nil }
-        do {
-            var certificates: [TLSCertificate] = []
-            if let certificate {
-                certificates.append(
-                    try TLSCertificate.load(
-                        chainPEM: certificate.certificatePEM, keyPEM: certificate.privateKeyPEM))
-            }
-            for (chain, key) in zip(settings.certificates, settings.keys) {
-                certificates.append(try TLSCertificate.load(chainFile: chain, keyFile: key))
-            }
-            for certificate in certificates {
-                for warning in certificate.warnings {
-                    log.warn(
-                        "certificate", .string("source", certificate.source), .string("warning", "\(warning)"))
-                }
-            }
-            return try TLSServerContext.make(certificates: certificates, ticketKeys: ticketKeys)
-        } catch {
-            throw StartError("TLS: \(error)")
-        }
     }
 
     private static func reporter(_ log: Logger, _ metrics: ServerMetrics) -> @Sendable (RuntimeReport) -> Void {

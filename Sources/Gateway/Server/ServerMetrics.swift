@@ -27,6 +27,9 @@ final class ServerMetrics: Sendable {
     let writeTimeouts: Counter
     let bytesReceived: Counter
     let handshakeFailures: Counter
+    let certificateReloads: MetricFamily<Counter>
+    private let fullHandshakes: Counter
+    private let resumedHandshakes: Counter
     let slowTurns: Counter
     let acceptPauses: Counter
     let authentications: MetricFamily<Counter>
@@ -50,6 +53,13 @@ final class ServerMetrics: Sendable {
             "gateway_http_write_timeouts_total", "Connections reset because their client took nothing for too long.")
         bytesReceived = try registry.counter("gateway_received_bytes_total", "Bytes received from clients.")
         handshakeFailures = try registry.counter("gateway_tls_failures_total", "Connections that ended in a TLS error.")
+        let handshakes = try registry.counters(
+            "gateway_tls_handshakes_total", "TLS handshakes completed with clients.", labels: ["kind"])
+        fullHandshakes = handshakes.with("full")
+        resumedHandshakes = handshakes.with("resumed")
+        certificateReloads = try registry.counters(
+            "gateway_tls_reloads_total", "Times the files of TLS were read again, by outcome.", labels: ["result"])
+        for result in ["ok", "failed"] { _ = certificateReloads.with(result) }
         slowTurns = try registry.counter(
             "gateway_slow_turns_total", "Event loop turns that took longer than they may: something blocked.")
         acceptPauses = try registry.counter(
@@ -69,6 +79,8 @@ final class ServerMetrics: Sendable {
             "gateway_settings_reloads_total", "Attempts to apply settings anew, by outcome.", labels: ["result"])
         for outcome in ["applied", "refused"] { _ = reloads.with(outcome) }
     }
+
+    func recordHandshake(isResumed: Bool) { (isResumed ? resumedHandshakes : fullHandshakes).increment() }
 
     func route(of plugin: PluginName) -> RouteMetrics {
         RouteMetrics(

@@ -8,6 +8,8 @@ enum SettingEffect: Equatable, Sendable {
     case limits
     /// Closes the WebSockets that showed a token.
     case tokens
+    /// Closes the WebSockets that came by TLS.
+    case clients
     /// Closes the WebSockets of web pages that came in by the core's rule on origins.
     case origins
     /// Opens one port and closes another; connections stay.
@@ -44,7 +46,9 @@ enum SettingEffects {
         // Plugins are told of it, and those that asked are made anew.
         (.live, ["WEBSOCKET_PATH"]),
         (.live, ["MAX_CONNECTIONS", "CLIENT_IP_HEADER", "TRUSTED_PROXIES", "LOG_LEVEL", "ACCESS_LOG"]),
-        (.nextOpening, ["TLS_CERTIFICATE", "TLS_KEY"]),
+        (.nextOpening, ["TLS_CERTIFICATE", "TLS_KEY", "TLS_TICKET_KEYS_FILE"]),
+        (.live, ["TLS_RELOAD_INTERVAL", "TLS_TICKET_ROTATION"]),
+        (.clients, ["TLS_CLIENT_CA", "TLS_CLIENT_VERIFY"]),
         (
             .live,
             [

@@ -45,6 +45,10 @@ package struct CertificateSummary: Equatable, Sendable {
     package let dnsNames: [String]
     /// IP addresses of the subjectAltName, in their usual text form.
     package let addresses: [String]
+    /// URIs of the subjectAltName, such as `spiffe://example.org/service`. Those with bytes that no URI has are left out.
+    package let uris: [String]
+    /// Mail addresses of the subjectAltName, ASCII only.
+    package let mailAddresses: [String]
     package let notBefore: CertificateTime
     package let notAfter: CertificateTime
     package let key: TLSKeyKind
@@ -59,7 +63,11 @@ package struct CertificateSummary: Equatable, Sendable {
         subject = unsafe Self.text(of: X509_get_subject_name(certificate))
         issuer = unsafe Self.text(of: X509_get_issuer_name(certificate))
         key = unsafe TLSKeyKind(X509_get0_pubkey(certificate))
-        (dnsNames, addresses) = unsafe Self.alternativeNames(of: certificate)
+        let names = unsafe AlternativeNames(of: certificate)
+        dnsNames = names.dns
+        addresses = names.addresses
+        uris = names.uris
+        mailAddresses = names.mail
     }
 
     private static func text(of name: OpaquePointer?) -> String {
@@ -67,11 +75,18 @@ package struct CertificateSummary: Equatable, Sendable {
         _ = unsafe X509_NAME_print_ex(sink.pointer, name, 0, cossl_name_format)
         return String(decoding: sink.takeBytes(), as: UTF8.self)
     }
+}
 
-    private static func alternativeNames(of certificate: OpaquePointer) -> (names: [String], addresses: [String]) {
-        var names: [String] = []
-        var addresses: [String] = []
-        guard let raw = unsafe X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil) else { return ([], []) }
+/// The subjectAltName of a certificate (RFC 5280 §4.2.1.6), by kind. A kind that is not known here is left out.
+private struct AlternativeNames {
+    var dns: [String] = []
+    var addresses: [String] = []
+    var uris: [String] = []
+    var mail: [String] = []
+
+    /// - Parameter certificate: An `X509`, borrowed.
+    init(of certificate: OpaquePointer) {
+        guard let raw = unsafe X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil) else { return }
         let stack = OpaquePointer(raw)
         defer { unsafe GENERAL_NAMES_free(stack) }
         for index in 0..<(unsafe OPENSSL_sk_num(stack)) {
@@ -79,13 +94,26 @@ package struct CertificateSummary: Equatable, Sendable {
                 continue
             }
             var kind: CInt = 0
-            guard let value = unsafe GENERAL_NAME_get0_value(entry, &kind) else { continue }
-            if kind != GEN_DNS && kind != GEN_IPADD { continue }
-            let bytes = unsafe bytes(of: value.assumingMemoryBound(to: ASN1_STRING.self))
-            if kind == GEN_DNS, let name = ServerNames.normalized(bytes) { names.append(name) }
-            if kind == GEN_IPADD, let address = addressText(bytes) { addresses.append(address) }
+            guard let value = unsafe GENERAL_NAME_get0_value(entry, &kind),
+                [GEN_DNS, GEN_IPADD, GEN_URI, GEN_EMAIL].contains(kind)
+            else { continue }
+            unsafe add(kind, Self.bytes(of: value.assumingMemoryBound(to: ASN1_STRING.self)))
         }
-        return (names, addresses)
+    }
+
+    private mutating func add(_ kind: CInt, _ bytes: [UInt8]) {
+        switch kind {
+        case GEN_DNS: if let name = ServerNames.normalized(bytes) { dns.append(name) }
+        case GEN_IPADD: if let address = Self.addressText(bytes) { addresses.append(address) }
+        case GEN_URI: if let text = Self.visibleText(bytes) { uris.append(text) }
+        default: if let text = Self.visibleText(bytes) { mail.append(text) }
+        }
+    }
+
+    /// Whoever compares names must not be fooled by a NUL, a line feed or a space.
+    private static func visibleText(_ bytes: [UInt8]) -> String? {
+        guard !bytes.isEmpty, bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return nil }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     private static func bytes(of string: UnsafePointer<ASN1_STRING>) -> [UInt8] {

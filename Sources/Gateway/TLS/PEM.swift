@@ -96,6 +96,13 @@ import GatewayBytes
         throw .notPEM(source: source)
     }
 
+    /// Copies everything, if that is exactly as much as `room` holds.
+    func copy(into room: UnsafeMutableRawBufferPointer) -> Bool {
+        guard count == room.count else { return false }
+        unsafe room.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[..<count]))
+        return true
+    }
+
     /// A reader over ``storage`` itself; it must not outlive this value.
     private func reader() throws(TLSCertificateError) -> Handle {
         let bio = unsafe BIO_new_mem_buf(storage.baseAddress, CInt(clamping: count))

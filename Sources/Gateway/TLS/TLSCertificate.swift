@@ -12,6 +12,8 @@ package import GatewayBytes
         case namesNothing
         /// The second certificate of the file did not issue the first: a wrong order, or the wrong file.
         case chainDoesNotLink
+        /// Less than two weeks are left, or less than a fifth of a short life.
+        case expiresSoon(at: CertificateTime)
     }
 
     /// Where the chain came from: the file's path, or that it came from memory.
@@ -91,13 +93,25 @@ package import GatewayBytes
     private static func warnings(about summary: CertificateSummary, chain: CertificateList) -> [Warning] {
         var warnings: [Warning] = []
         let now = CertificateTime.now
-        if summary.notAfter < now { warnings.append(.expired(since: summary.notAfter)) }
+        if let warning = summary.expiryWarning(at: now) { warnings.append(warning) }
         if now < summary.notBefore { warnings.append(.notYetValid(until: summary.notBefore)) }
         if summary.dnsNames.isEmpty && summary.addresses.isEmpty { warnings.append(.namesNothing) }
         let isLinked = unsafe chain.count < 2 || X509_check_issued(chain.pointers[1], chain.pointers[0]) == X509_V_OK
         if !isLinked { warnings.append(.chainDoesNotLink) }
         LibraryErrors.clear()
         return warnings
+    }
+}
+
+extension CertificateSummary {
+    private static let notice = 14 * 86_400
+
+    /// What to tell about the end of its life: nothing as long as whoever renews it has time.
+    package func expiryWarning(at now: CertificateTime) -> TLSCertificate.Warning? {
+        let left = notAfter.secondsSince1970 - now.secondsSince1970
+        if left < 0 { return .expired(since: notAfter) }
+        let life = notAfter.secondsSince1970 - notBefore.secondsSince1970
+        return left < min(Self.notice, life / 5) ? .expiresSoon(at: notAfter) : nil
     }
 }
 
@@ -108,6 +122,7 @@ extension TLSCertificate.Warning: CustomStringConvertible {
         case .notYetValid(let until): "the certificate is not valid before \(until)"
         case .namesNothing: "the certificate has no subjectAltName, so every client will refuse it"
         case .chainDoesNotLink: "the second certificate of the file did not issue the first"
+        case .expiresSoon(let moment): "the certificate expires at \(moment); nobody has renewed it yet"
         }
     }
 }

@@ -18,7 +18,7 @@ package enum TLSVerification: Equatable, Sendable {
 /// Everything a client's TLS sessions share: trust and policy. TLS 1.2 and 1.3, ALPN `http/1.1`.
 // Safe: written only in `make`; OpenSSL allows any number of threads to open sessions of a finished SSL_CTX.
 @safe package final class TLSClientContext: @unchecked Sendable {
-    private let context: Handle
+    let context: Handle
     private let verification: TLSVerification
 
     private init(_ context: consuming Handle, verification: TLSVerification) {

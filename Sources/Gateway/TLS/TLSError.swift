@@ -18,6 +18,8 @@ package enum TLSError: Error, Equatable, Sendable {
     case noSharedApplicationProtocol
     /// The peer's certificate was refused here.
     case certificateRefused(TLSVerificationFailure)
+    /// The client showed no certificate, though one is required.
+    case noClientCertificate
     /// A record that was forged, damaged, or out of place.
     case badRecord
     /// The peer hung up before the handshake was complete.
@@ -43,6 +45,7 @@ extension TLSError: CustomStringConvertible {
         case .noSharedSignatureAlgorithm: "no signature algorithm in common"
         case .noSharedApplicationProtocol: "no application protocol in common"
         case .certificateRefused(let failure): "certificate refused: \(failure)"
+        case .noClientCertificate: "the client showed no certificate"
         case .badRecord: "bad record"
         case .closedDuringHandshake: "closed during the handshake"
         case .transport(let number): LibraryErrors.systemReason(number)
@@ -85,6 +88,7 @@ extension TLSError: CustomStringConvertible {
         SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM: .noSharedSignatureAlgorithm,
         SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS: .noSharedSignatureAlgorithm,
         SSL_R_NO_APPLICATION_PROTOCOL: .noSharedApplicationProtocol,
+        SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: .noClientCertificate,
         SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC: .badRecord,
         SSL_R_BAD_RECORD_TYPE: .badRecord,
         SSL_R_ENCRYPTED_LENGTH_TOO_LONG: .badRecord,
@@ -107,6 +111,7 @@ package struct TLSAlert: Hashable, Sendable, CustomStringConvertible {
     package static let certificateUnknown = TLSAlert(number: 46)
     package static let unknownIssuer = TLSAlert(number: 48)
     package static let protocolVersion = TLSAlert(number: 70)
+    package static let certificateRequired = TLSAlert(number: 116)
     package static let noApplicationProtocol = TLSAlert(number: 120)
 
     /// The RFC's name with spaces: `certificate unknown`.
@@ -129,7 +134,7 @@ package enum TLSVerificationFailure: Hashable, Sendable {
     /// A key or a hash in the chain is too weak for security level 2 (112 bits).
     case tooWeak
     case revoked
-    /// The certificate is not for servers, or its issuer is not an authority.
+    /// The certificate is not for servers, or not for clients, or its issuer is not an authority.
     case wrongPurpose
     case chainTooLong
     /// Another check, by OpenSSL's `X509_V_ERR_` number.
@@ -166,7 +171,7 @@ extension TLSVerificationFailure: CustomStringConvertible {
         case .badSignature: "its signature is wrong"
         case .tooWeak: "its key or hash is too weak"
         case .revoked: "it has been revoked"
-        case .wrongPurpose: "it is not for servers"
+        case .wrongPurpose: "it is for another purpose"
         case .chainTooLong: "its chain is too long"
         case .other(let code): unsafe String(cString: X509_verify_cert_error_string(Int(code)))
         }

@@ -80,7 +80,7 @@ struct TLSProfile: Sendable {
     }
 }
 
-/// Why a context cannot be made. All of these stop the start.
+/// Why a context cannot be made. All of these stop the start; later, what was there before goes on.
 package enum TLSContextError: Error, Equatable, Sendable {
     case noCertificates
     case tooManyCertificates(limit: Int)
@@ -88,6 +88,8 @@ package enum TLSContextError: Error, Equatable, Sendable {
     case certificateRefused(source: String, reason: String)
     /// The file of trusted certificates is unusable.
     case trust(TLSCertificateError)
+    /// A file of session ticket keys is unusable.
+    case ticketKey(source: String, reason: String)
     case library(String)
 }
 
@@ -98,6 +100,7 @@ extension TLSContextError: CustomStringConvertible {
         case .tooManyCertificates(let limit): "more than \(limit) certificates to serve"
         case .certificateRefused(let source, let reason): "\(source) cannot be served: \(reason)"
         case .trust(let error): "trusted certificates: \(error)"
+        case .ticketKey(let source, let reason): "ticket key \(source): \(reason)"
         case .library(let reason): "OpenSSL: \(reason)"
         }
     }

@@ -9,23 +9,24 @@ import GatewayBytes
 /// and sessions keep the one they began with.
 // Safe: written only in `make`; OpenSSL allows any number of threads to open sessions of a finished SSL_CTX.
 @safe package final class TLSServerContext: @unchecked Sendable {
-    /// How long a client may resume: 2 hours.
-    private static let ticketLifetimeSeconds = 7200
-
     private let choices: ContextChoices
 
     private init(_ choices: ContextChoices) { self.choices = choices }
 
     /// - Parameter certificates: The first is the default. Where two have the same name and key type the earlier wins;
     ///   an RSA and an ECDSA certificate for one name are both offered.
+    /// - Parameter clients: What certificates to ask clients for; `nil` for none.
     package static func make(
-        certificates: [TLSCertificate], ticketKeys: TLSTicketKeys, limits: TLSLimits = TLSLimits()
+        certificates: [TLSCertificate], ticketKeys: TLSTicketKeys, clients: TLSClientPolicy? = nil,
+        limits: TLSLimits = TLSLimits()
     ) throws(TLSContextError) -> TLSServerContext {
-        try make(certificates: certificates, ticketKeys: ticketKeys, limits: limits, profile: .server)
+        try make(
+            certificates: certificates, ticketKeys: ticketKeys, clients: clients, limits: limits, profile: .server)
     }
 
     static func make(
-        certificates: [TLSCertificate], ticketKeys: TLSTicketKeys, limits: TLSLimits = TLSLimits(), profile: TLSProfile
+        certificates: [TLSCertificate], ticketKeys: TLSTicketKeys, clients: TLSClientPolicy? = nil,
+        limits: TLSLimits = TLSLimits(), profile: TLSProfile
     ) throws(TLSContextError) -> TLSServerContext {
         guard !certificates.isEmpty else { throw .noCertificates }
         guard certificates.count <= limits.serverCertificates else {
@@ -33,15 +34,14 @@ import GatewayBytes
         }
         let names = ServerNames(
             certificates.map { ServerNames.Candidate(names: $0.dnsNames, isRSA: $0.isRSA) })
-        let choices = ContextChoices(names: names)
+        let choices = ContextChoices(names: names, ticketKeys: ticketKeys)
         for group in names.groups {
             let context = try profile.makeContext(isServer: true)
             for index in group { try use(certificates[index], in: context) }
-            try prepareTickets(in: context, keys: ticketKeys)
+            try prepareTickets(in: context, keys: ticketKeys, clients: clients)
             unsafe SSL_CTX_set_alpn_select_cb(context.pointer, selectApplicationProtocol, nil)
-            // Client certificates: ask for them here, with a set of trusted issuers, and put that set's identity into
-            // the session id context below, or a ticket would carry a client from one policy to another.
             unsafe SSL_CTX_set_verify(context.pointer, SSL_VERIFY_NONE, nil)
+            try unsafe clients?.apply(to: context.pointer)
             choices.adopt(context)
         }
         choices.listenForNames()
@@ -76,18 +76,17 @@ import GatewayBytes
     }
 
     private static func prepareTickets(
-        in context: borrowing Handle, keys: TLSTicketKeys
+        in context: borrowing Handle, keys: TLSTicketKeys, clients: TLSClientPolicy?
     ) throws(TLSContextError) {
         let pointer = unsafe context.pointer
-        let identity: [UInt8] = Array("gateway".utf8)
-        let isReady = unsafe keys.bytes.withBytes { bytes in
-            unsafe cossl_ticket_keys_length(pointer) == bytes.count
-                && cossl_set_ticket_keys(pointer, bytes.baseAddress, bytes.count) == 1
-                && SSL_CTX_set_num_tickets(pointer, 1) == 1
-                && SSL_CTX_set_session_id_context(pointer, identity, CUnsignedInt(identity.count)) == 1
-        }
+        // OpenSSL opens no ticket of another identity, or one would carry a client from one policy to another.
+        let identity = TLSClientPolicy.identity(of: clients)
+        LibraryErrors.clear()
+        let isReady =
+            unsafe keys.serve(pointer) && SSL_CTX_set_num_tickets(pointer, 1) == 1
+            && SSL_CTX_set_session_id_context(pointer, identity, CUnsignedInt(identity.count)) == 1
         guard isReady else { throw .library(LibraryErrors.takeReason()) }
-        unsafe SSL_CTX_set_timeout(pointer, ticketLifetimeSeconds)
+        unsafe SSL_CTX_set_timeout(pointer, Int(TLSTicketKeys.lifetime.components.seconds))
     }
 }
 
@@ -95,9 +94,14 @@ import GatewayBytes
 /// into it during a handshake.
 @safe final class ContextChoices {
     private let names: ServerNames
+    /// Kept because OpenSSL asks it for the key of each ticket.
+    private let ticketKeys: TLSTicketKeys
     private var contexts = unsafe [OpaquePointer]()
 
-    init(names: ServerNames) { self.names = names }
+    init(names: ServerNames, ticketKeys: TLSTicketKeys) {
+        self.names = names
+        self.ticketKeys = ticketKeys
+    }
 
     deinit { unsafe contexts.forEach { unsafe SSL_CTX_free($0) } }
 

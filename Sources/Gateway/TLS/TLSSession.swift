@@ -305,7 +305,7 @@ extension TLSSession {
             isResumed: SSL_session_reused(pointer) == 1)
     }
 
-    /// The peer's own certificate: the server's for a client, and `nil` for a server until clients are asked for one.
+    /// The peer's own certificate, verified or not: the server's for a client, and what the client showed for a server.
     package var peerCertificate: CertificateSummary? {
         guard let certificate = unsafe SSL_get0_peer_certificate(ssl.pointer) else { return nil }
         return unsafe CertificateSummary(certificate)

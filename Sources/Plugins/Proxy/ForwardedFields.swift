@@ -29,7 +29,8 @@ enum ForwardedFields {
             // The upstream client writes Host and framing, and waits for no `100 Continue`.
             .host, .contentLength, .expect,
             .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedPrefix, .xForwardedProto,
-            .xForwardedServer, .xRealIP, .xClientIP, .trueClientIP, .cfConnectingIP, .xRequestID,
+            .xForwardedServer, .xRealIP, .xClientIP, .trueClientIP, .cfConnectingIP, .xRequestID, .clientCert,
+            .clientCertChain,
             // Another path than the one that was routed.
             .xOriginalURL, .xRewriteURL,
             // Becomes HTTP_PROXY in a CGI's environment.
