@@ -66,8 +66,9 @@ sanitize: ## Run the Swift tests under the address and the thread sanitizer
 	$(SWIFT) test --sanitize=thread --scratch-path .build/thread
 
 .PHONY: docs
-docs: build ## Write docs/CONFIGURATION.md anew
+docs: build ## Write docs/CONFIGURATION.md anew, and the code that documents show
 	$(GATEWAY) config --reference > docs/CONFIGURATION.md
+	scripts/quote-code README.md docs/PLUGINS.md
 
 .PHONY: peers
 peers: ## Run real clients and servers against the release binary
@@ -96,7 +97,7 @@ conformance:
 	Tests/Conformance/run full
 
 .PHONY: bench
-bench: setup-test build ## Compare with nginx and node ws
+bench: setup-test build ## Compare with nginx, haproxy and node ws; about a quarter of an hour
 	Benchmarks/run
 
 # ---------------------------------------------------------------------------------------------------------------------

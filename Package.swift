@@ -30,6 +30,12 @@ func plugin(_ name: String, on dependencies: [Target.Dependency] = []) -> Target
         swiftSettings: house)
 }
 
+/// Built with the tests, so that what the documents show cannot rot; not part of the program.
+func example(_ name: String) -> Target {
+    .target(
+        name: "\(name)Plugin", dependencies: ["PluginKit"], path: "Examples/\(name)", swiftSettings: house)
+}
+
 func borrowed(_ name: String, pkgConfig: String? = nil, debian: String) -> Target {
     .systemLibrary(
         name: name, path: "Sources/CLibraries/\(name)", pkgConfig: pkgConfig, providers: [.apt([debian])])
@@ -110,9 +116,19 @@ let package = Package(
             ],
             path: "Sources/Gateway/App", swiftSettings: house),
 
-        // Built with the tests, so that what README.md shows cannot rot
-        .target(name: "HelloPlugin", dependencies: ["PluginKit"], path: "Examples/Hello", swiftSettings: house),
-        tests(of: "Examples", on: ["GatewayServer", "HelloPlugin"]),
+        // What README.md and docs/PLUGINS.md show
+        example("Hello"),
+        example("Maintenance"),
+        example("Chat"),
+        example("Snapshot"),
+
+        // A running gateway and a client, for the tests of plugins
+        .target(
+            name: "PluginTesting", dependencies: ["GatewayServer", "GatewayTelemetry", "PluginKit"],
+            path: "Tests/PluginTesting", swiftSettings: house),
+        tests(
+            of: "Examples",
+            on: ["PluginTesting", "HelloPlugin", "MaintenancePlugin", "ChatPlugin", "SnapshotPlugin"]),
 
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
@@ -134,7 +150,8 @@ let package = Package(
 
         // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures
         .executableTarget(
-            name: "benchload", dependencies: ["CLinux", "CZlib"], path: "Benchmarks/Load", swiftSettings: house),
+            name: "benchload", dependencies: ["CLinux", "COpenSSL", "CZlib"], path: "Benchmarks/Load",
+            swiftSettings: house),
     ]
 )
 

@@ -62,7 +62,7 @@ enum Deflate {
 }
 
 @inline(__always)
-func areEqual(_ left: Span<UInt8>, _ right: [UInt8]) -> Bool {
+func areEqual(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
     guard left.count == right.count else { return false }
     return unsafe left.withUnsafeBytes { first in
         unsafe right.withUnsafeBytes { second in

@@ -10,6 +10,7 @@ struct Plan {
         case http
         case webSocketEcho = "ws-echo"
         case webSocketIdle = "ws-idle"
+        case handshake = "tls-handshake"
     }
 
     var mode = Mode.http
@@ -25,11 +26,16 @@ struct Plan {
 
     var method = "GET"
     var headers: [String] = []
-    var expectedBody: String?
+    var expectedText: String?
+    var expectedFile: String?
+    var expectedLength = 0
 
     var size = 20
     var payload = Payload.binary
     var deflate = false
+
+    var certificate: String?
+    var resumes = false
 
     init(arguments: [String]) throws(Fault) {
         guard let name = arguments.first, let mode = Mode(rawValue: name) else {
@@ -49,6 +55,10 @@ struct Plan {
             }
         }
         guard target.port != 0 else { throw Fault("--port is missing") }
+        guard mode != .handshake || certificate != nil else { throw Fault("tls-handshake needs --tls") }
+        guard (expectedFile != nil) == (expectedLength > 0), expectedFile == nil || expectedText == nil else {
+            throw Fault("--expect-file and --expect-length come together, and without --expect")
+        }
     }
 
     var hostField: String { host ?? "\(target.address):\(target.port)" }
@@ -72,7 +82,7 @@ private struct Option: Sendable {
         self.apply = apply
     }
 
-    static let all: [Option] = common + http + webSocket
+    static let all: [Option] = common + http + webSocket + tls
 
     private static let common: [Option] = [
         Option("--port", "N", "port of the server; required") { (plan, text) throws(Fault) in
@@ -104,7 +114,13 @@ private struct Option: Sendable {
         Option("--method", "M", "http: method (GET)") { (plan, text) in plan.method = text },
         Option("--header", "'N: V'", "http: one more field; repeatable") { (plan, text) in plan.headers.append(text) },
         Option("--expect", "TEXT", "http: what each body must be (anything)") { (plan, text) in
-            plan.expectedBody = text
+            plan.expectedText = text
+        },
+        Option("--expect-file", "F", "http: each body must be this file's bytes, over and over,") { (plan, text) in
+            plan.expectedFile = text
+        },
+        Option("--expect-length", "N", "http: up to this length") { (plan, text) throws(Fault) in
+            plan.expectedLength = try number(text, 1...(1 << 40))
         },
     ]
 
@@ -123,6 +139,15 @@ private struct Option: Sendable {
         },
         Option("--deflate", nil, "ws-echo: permessage-deflate without takeover, both ways") { (plan, _) in
             plan.deflate = true
+        },
+    ]
+
+    private static let tls: [Option] = [
+        Option("--tls", "PEM", "TLS 1.3 to the server, which must show this certificate") { (plan, text) in
+            plan.certificate = text
+        },
+        Option("--resume", nil, "tls-handshake: each must resume the one before it, instead of none") { (plan, _) in
+            plan.resumes = true
         },
     ]
 
@@ -150,9 +175,12 @@ extension Plan {
         return """
             benchload MODE --port N [options]
 
-            http      keep-alive requests, closed loop
-            ws-echo   messages that must come back, closed loop
-            ws-idle   opens sockets and holds them until standard input ends
+            http           keep-alive requests, closed loop
+            ws-echo        messages that must come back, closed loop
+            ws-idle        opens sockets and holds them until standard input ends
+            tls-handshake  a new connection each time, full or resumed, closed loop
+
+            TLS is always 1.3 with \(TLSClient.suite) and \(TLSClient.group).
 
             \(options.joined(separator: "\n"))
 

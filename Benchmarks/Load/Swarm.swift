@@ -5,35 +5,34 @@ import Glibc
 ///
 /// Each socket has at most one request outstanding. A socket that gets anything but the right reply is closed and
 /// counted under its reason; it is not opened again, so there are never more faults than sockets.
-final class Swarm<Talk: Exchange> {
+final class Swarm<Talk: Exchange>: ClosedLoop {
     private struct Member {
-        let socket: Socket
+        let link: Link
         var phase = Phase.opening
         /// When the outstanding request was sent; zero when none is.
         var askedAt: UInt64 = 0
+        var progress = Progress()
         /// The start of something that has not come completely.
         var partial: [UInt8] = []
         /// What the kernel did not take yet.
         var unsent: [UInt8] = []
     }
 
-    private enum Phase { case opening, open, closed }
-
-    /// What limits a run: whichever comes first ends it.
-    struct Bounds {
-        let operations: Int
-        let seconds: Double
-    }
+    private enum Phase { case securing, opening, open, closed }
 
     private(set) var talk: Talk
     private let poller: Poller
     private let target: Target
+    private let wanted: Int
+    private let isIdle: Bool
+    private let cipher: TLSClient?
     private var members: [Member] = []
     private var scratch: [UInt8]
 
     private(set) var latency = Histogram()
     private(set) var faults: [Fault: Int] = [:]
     private(set) var openCount = 0
+    var facts: [(String, Int)] { talk.facts }
     private var openingCount = 0
     private var outstanding = 0
     private var toIssue = 0
@@ -43,41 +42,59 @@ final class Swarm<Talk: Exchange> {
     private var inputEnded = false
     private var inputLines = 0
 
-    /// - Parameter largestReply: Bytes; a longer one is a fault.
-    init(_ talk: Talk, target: Target, largestReply: Int) throws(Fault) {
+    /// - Parameters:
+    ///   - cipher: Puts TLS on every socket.
+    ///   - largestReply: Bytes; a longer one is a fault, bodies that are read piece by piece excepted.
+    init(_ talk: Talk, _ plan: Plan, _ cipher: TLSClient?, largestReply: Int) throws(Fault) {
         self.talk = talk
-        self.target = target
+        target = plan.target
+        wanted = plan.socketCount
+        isIdle = plan.mode == .webSocketIdle
+        self.cipher = cipher
         poller = try Poller.make(capacity: 256)
         scratch = [UInt8](repeating: 0, count: max(256 * 1024, 2 * largestReply))
     }
 
-    deinit { for member in members where member.phase != .closed { member.socket.close() } }
+    deinit { for member in members where member.phase != .closed { member.link.close() } }
 
     // MARK: Opening
 
-    /// Opens `count` sockets with at most `window` handshakes under way, which stays below any listen backlog.
-    func open(_ count: Int, abortive: Bool, window: Int = 128, within seconds: Double) throws(Fault) {
+    /// Handshakes under way at once; stays below any listen backlog.
+    private static var window: Int { 128 }
+
+    func open() throws(Fault) {
+        let seconds = isIdle ? 60.0 : 30.0
         let limit = Moment.after(seconds: seconds)
-        while members.count < count || openingCount > 0 {
-            while members.count < count, openingCount < window { try admit(abortive: abortive) }
+        while members.count < wanted || openingCount > 0 {
+            while members.count < wanted, openingCount < Self.window { try admit() }
             turn(milliseconds: openingCount > 0 ? 100 : 0)
             guard Moment.now() < limit else {
-                throw Fault("only \(openCount) of \(count) sockets were open after \(seconds) seconds")
+                throw Fault("only \(openCount) of \(wanted) sockets were open after \(seconds) seconds")
             }
         }
     }
 
-    private func admit(abortive: Bool) throws(Fault) {
-        let socket = try Socket.connect(to: target.address, port: target.port, abortive: abortive)
+    private func admit() throws(Fault) {
+        let socket = try Socket.connect(to: target.address, port: target.port, abortive: isIdle)
         let index = members.count
-        members.append(Member(socket: socket))
+        members.append(Member(link: Link(socket: socket, session: try cipher?.session(on: socket))))
         openingCount += 1
         do throws(Fault) {
             try poller.add(socket.descriptor, tag: index)
-            if talk.opening.isEmpty { opened(index) } else { try transmit(talk.opening, on: index) }
+            try secure(index)
         } catch {
             fail(index, error)
         }
+    }
+
+    /// Goes on with the TLS handshake if there is one, and speaks when it is done.
+    private func secure(_ index: Int) throws(Fault) {
+        if let session = members[index].link.session {
+            members[index].phase = .securing
+            guard try session.handshake() else { return }
+        }
+        members[index].phase = .opening
+        if talk.opening.isEmpty { opened(index) } else { try transmit(talk.opening, on: index) }
     }
 
     private func opened(_ index: Int) {
@@ -88,10 +105,7 @@ final class Swarm<Talk: Exchange> {
 
     // MARK: The closed loop
 
-    /// Asks on every open socket, asks again on each reply, and returns when the bounds are reached and the last
-    /// replies are in. A reply that is five seconds late is a fault.
-    ///
-    /// - Returns: Seconds from the first request to the last reply.
+    /// Asks on every open socket, and asks again on each reply.
     func run(_ bounds: Bounds) -> Double {
         latency = Histogram()
         toIssue = bounds.operations
@@ -123,19 +137,16 @@ final class Swarm<Talk: Exchange> {
 
     // MARK: Waiting
 
-    /// Keeps the sockets alive, answering pings, until a line comes in on standard input or it ends.
-    ///
-    /// - Returns: Whether it was a line.
+    /// Keeps the sockets alive meanwhile, answering pings; ``waitForEnd()`` too.
     func waitForLine() -> Bool {
         let before = inputLines
         while inputLines == before, !inputEnded { turn(milliseconds: 1000) }
         return inputLines > before
     }
 
-    /// Keeps the sockets alive, answering pings, until standard input ends.
     func waitForEnd() { while !inputEnded { turn(milliseconds: 1000) } }
 
-    /// Needed before any wait. Standard input has to be something that can be waited for.
+    /// Standard input has to be something that can be waited for.
     func watchInput() throws(Fault) {
         do throws(Fault) {
             try poller.add(STDIN_FILENO, tag: Self.inputTag)
@@ -163,6 +174,10 @@ final class Swarm<Talk: Exchange> {
             }
             guard members[tag].phase != .closed else { continue }
             do throws(Fault) {
+                if members[tag].phase == .securing {
+                    try secure(tag)
+                    continue
+                }
                 if writable { try flush(tag) }
                 if readable { try receive(tag) }
             } catch {
@@ -173,21 +188,25 @@ final class Swarm<Talk: Exchange> {
 
     /// Takes what has come, judges all of it, and only then asks again: a second reply to one request is found out.
     private func receive(_ index: Int) throws(Fault) {
+        let wasAsked = members[index].askedAt != 0
+        repeat { try take(index) } while members[index].link.mayHoldMore
+        if wasAsked, members[index].askedAt == 0 { ask(index) }
+    }
+
+    private func take(_ index: Int) throws(Fault) {
         let kept = members[index].partial.count
         if kept > 0 {
             scratch.replaceSubrange(0..<kept, with: members[index].partial)
             members[index].partial.removeAll(keepingCapacity: true)
         }
         guard kept < scratch.count else { throw Fault("a reply is longer than \(scratch.count) bytes") }
-        guard let count = try members[index].socket.receive(into: &scratch, from: kept) else {
+        guard let count = try members[index].link.receive(into: &scratch, from: kept) else {
             members[index].partial.append(contentsOf: scratch[..<kept])
             return
         }
         guard count > 0 else { throw Fault("the server closed the connection") }
-        let wasAsked = members[index].askedAt != 0
         let used = try judge(index, upTo: kept + count)
         if used < kept + count { members[index].partial.append(contentsOf: scratch[used..<(kept + count)]) }
-        if wasAsked, members[index].askedAt == 0 { ask(index) }
     }
 
     /// - Returns: How much of `scratch` was consumed.
@@ -202,9 +221,12 @@ final class Swarm<Talk: Exchange> {
                 start += count
                 continue
             }
-            switch try talk.digest(input) {
+            switch try talk.digest(input, &members[index].progress) {
             case .incomplete:
                 return start
+            case .part(let count):
+                guard members[index].askedAt != 0 else { throw Fault("a reply came that nobody asked for") }
+                start += count
             case .reply(let count):
                 try replied(index)
                 start += count
@@ -226,25 +248,25 @@ final class Swarm<Talk: Exchange> {
 
     private func transmit(_ bytes: [UInt8], on index: Int) throws(Fault) {
         guard members[index].unsent.isEmpty else { return members[index].unsent.append(contentsOf: bytes) }
-        let count = try members[index].socket.send(bytes)
+        let count = try members[index].link.send(bytes)
         guard count < bytes.count else { return }
         members[index].unsent = Array(bytes[count...])
-        try poller.change(members[index].socket.descriptor, tag: index, writable: true)
+        try poller.change(members[index].link.socket.descriptor, tag: index, writable: true)
     }
 
     private func flush(_ index: Int) throws(Fault) {
-        let count = try members[index].socket.send(members[index].unsent)
+        let count = try members[index].link.send(members[index].unsent)
         members[index].unsent.removeFirst(count)
         guard members[index].unsent.isEmpty else { return }
-        try poller.change(members[index].socket.descriptor, tag: index, writable: false)
+        try poller.change(members[index].link.socket.descriptor, tag: index, writable: false)
     }
 
     private func fail(_ index: Int, _ fault: Fault) {
         guard members[index].phase != .closed else { return }
-        if members[index].phase == .opening { openingCount -= 1 } else { openCount -= 1 }
+        if members[index].phase == .open { openCount -= 1 } else { openingCount -= 1 }
         if members[index].askedAt != 0 { outstanding -= 1 }
         members[index].phase = .closed
-        members[index].socket.close()
+        members[index].link.socket.close()
         members[index].partial = []
         members[index].unsent = []
         faults[fault, default: 0] += 1

@@ -25,7 +25,7 @@ struct WebSocketExchange: Exchange {
 
     func accept(_ input: Span<UInt8>) throws(Fault) -> Int? { try Handshake.accept(input, deflate: deflate) }
 
-    mutating func digest(_ input: Span<UInt8>) throws(Fault) -> Event {
+    mutating func digest(_ input: Span<UInt8>, _ progress: inout Progress) throws(Fault) -> Event {
         guard let frame = try WebSocketFrame.parse(input, limit: frameLimit) else { return .incomplete }
         let payload = input.extracting(frame.payload)
         switch frame.opcode {
@@ -49,10 +49,10 @@ struct WebSocketExchange: Exchange {
             throw Fault(deflate ? "a reply is not compressed" : "a reply is compressed, unasked")
         }
         guard deflate else {
-            guard areEqual(payload, message) else { throw Fault("a reply is not the message that was sent") }
+            guard areEqual(payload, message.span) else { throw Fault("a reply is not the message that was sent") }
             return
         }
-        if let knownReply, areEqual(payload, knownReply) { return }
+        if let knownReply, areEqual(payload, knownReply.span) { return }
         let bytes = copy(payload)
         guard try Deflate.expand(bytes, limit: message.count) == message else {
             throw Fault("a reply inflates to something else than was sent")

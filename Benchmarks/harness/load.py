@@ -13,8 +13,10 @@ class Load:
 
     def __init__(self, lab, mode, server, *options):
         arguments = [mode, "--port", server.port, "--path", server.path, *options]
-        if server.token and mode != "http":
+        if server.token and mode.startswith("ws-"):
             arguments += ["--token", server.token]
+        if server.tls:
+            arguments += ["--tls", lab.certificate.chain]
         self.command = ["taskset", "-c", str(lab.load_core), str(lab.benchload), *map(str, arguments)]
 
     def __enter__(self):

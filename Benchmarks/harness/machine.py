@@ -5,6 +5,7 @@ import platform
 import resource
 import socket
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -18,6 +19,17 @@ def two_cores():
     if len(cores) < 2:
         raise Failure("two cores are needed: one for the server, one for the load")
     return cores[0], cores[1]
+
+
+@contextmanager
+def on_core(core):
+    """Keeps this thread, and what it starts, on one core; a program started with taskset goes where that says."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def free_port():
@@ -81,6 +93,14 @@ def anonymous_memory(pid):
         else:
             raise Failure("the kernel does not report Pss_Anon (5.5 or later is needed)")
     return total
+
+
+def resident_memory(pid):
+    """Bytes of VmRSS of the process: what `ps` shows, code and files of the system's libraries included."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise Failure("the kernel does not report VmRSS")
 
 
 def describe():

@@ -2,9 +2,13 @@
 
 from statistics import median
 
+from .works import CIPHER
+
 
 def number(value):
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
 def cost(side, unit):
@@ -22,17 +26,36 @@ def ratio(row):
     return f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
+def goal(row):
+    if row.goal is None:
+        return "stated"
+    return f"≤ {row.goal}" if row.peers else f"≤ {row.goal} {row.work.unit}"
+
+
 def verdict(row):
     if row.failures:
         return "failed"
-    return ("yes" if median(row.ratios) <= row.work.goal else "no") if row.ratios else "-"
+    if row.peers:
+        reached = median(row.ratios) if row.ratios else None
+    else:
+        reached = row.ours.middle if row.ours and row.ours.samples else None
+    if row.goal is None or reached is None:
+        return "-"
+    return "yes" if reached <= row.goal else "no"
 
 
 def line(row):
-    named = row.best or row.peers[0]
-    cells = [row.work.name, cost(row.ours, row.work.unit), named.name, cost(named, row.work.unit), ratio(row),
-             f"≤ {row.work.goal}", verdict(row)]
+    named = row.best or next(iter(row.peers), None)
+    cells = [row.name, cost(row.ours, row.work.unit), named.name if named else "-", cost(named, row.work.unit),
+             ratio(row), goal(row), verdict(row)]
     return "| " + " | ".join(cells) + " |"
+
+
+def others(row):
+    """What the peers cost that are not in the row; None if there are none."""
+    if len(row.peers) < 2:
+        return None
+    return f"{row.name}: " + ", ".join(f"{peer.name} {cost(peer, row.work.unit)}" for peer in row.peers)
 
 
 def markdown(lab, rows):
@@ -45,9 +68,11 @@ def markdown(lab, rows):
         "|---|---|---|---|---|---|---|",
         *map(line, rows),
     ]
-    notes = [note for row in rows if (note := row.work.note(row))]
+    notes = [note for row in rows for note in (row.work.note(row), others(row)) if note]
+    notes += [CIPHER for row in rows if getattr(row.work.ours, "tls", False)]
     notes += [f"**{row.work.name}, {side.name}: failed.** {side.failure}" for row in rows for side in row.failures]
-    return "\n".join(parts + [""] + [f"- {note}" for note in notes]).rstrip()
+    # Rows of one work share its notes and its failures.
+    return "\n".join(parts + [""] + [f"- {note}" for note in dict.fromkeys(notes)]).rstrip()
 
 
 def record(lab, rows):
@@ -59,7 +84,7 @@ def record(lab, rows):
         "date": lab.date, "machine": lab.machine, "versions": lab.versions, "rounds": lab.rounds,
         "secondsPerRound": lab.seconds, "connections": lab.connections,
         "rows": [
-            {"work": row.work.name, "unit": row.work.unit, "goal": row.work.goal, "ours": side(row.ours),
+            {"work": row.name, "unit": row.work.unit, "goal": row.goal, "ours": side(row.ours),
              "peers": [side(peer) for peer in row.peers], "best": row.best and row.best.name,
              "ratios": row.ratios, "met": verdict(row)}
             for row in rows

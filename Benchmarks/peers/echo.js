@@ -1,9 +1,12 @@
-// The WebSocket peer: Debian's node-ws as its manual sets it up. Usage: node --expose-gc echo.js PORT [deflate]
+// The WebSocket peer: Debian's node-ws as its manual sets it up.
+// Usage: node --expose-gc echo.js PORT [deflate | tls CERTIFICATE KEY]
 'use strict';
 
+const { readFileSync } = require('fs');
+const https = require('https');
 const { WebSocketServer } = require('ws');
 
-const [port, mode] = process.argv.slice(2);
+const [port, mode, certificate, key] = process.argv.slice(2);
 
 // The same takeover mode, level and threshold as the gateway runs with; the rest as `ws` has it by default.
 const withoutTakeover = {
@@ -13,11 +16,11 @@ const withoutTakeover = {
   zlibDeflateOptions: { level: 6 },
 };
 
-const server = new WebSocketServer({
-  host: '127.0.0.1',
-  port: Number(port),
-  perMessageDeflate: mode === 'deflate' ? withoutTakeover : false,
-});
+const place = { host: '127.0.0.1', port: Number(port) };
+const perMessageDeflate = mode === 'deflate' ? withoutTakeover : false;
+const web = mode === 'tls' && https.createServer({ cert: readFileSync(certificate), key: readFileSync(key) });
+const server = new WebSocketServer(web ? { server: web, perMessageDeflate } : { ...place, perMessageDeflate });
+if (web) web.listen(place);
 
 server.on('connection', (socket) => {
   socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));

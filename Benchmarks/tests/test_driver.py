@@ -13,13 +13,14 @@ from pathlib import Path
 BENCHMARKS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(BENCHMARKS))
 
-from harness import machine, table  # noqa: E402
+from harness import machine, servers, table  # noqa: E402
+from harness.servers import Origin  # noqa: E402
 from harness.works import Row, Side, Work, works  # noqa: E402
 
 
 def row(ours, *peers, goal=1.0):
     sides = [Side(name, None, list(samples)) for name, samples in peers]
-    return Row(Work("w", goal, None, []), Side("gateway", None, list(ours)), sides)
+    return Row(Work("w", goal, None, []), Side("gateway", None, list(ours)), sides, goal)
 
 
 class RatioTests(unittest.TestCase):
@@ -48,9 +49,38 @@ class RatioTests(unittest.TestCase):
         self.assertEqual((one.ratios, table.ratio(one), table.verdict(one)), ([], "-", "failed"))
         self.assertIn("| failed |", table.line(one))
 
-    def test_every_work_has_a_name_of_its_own_and_a_peer(self):
+    def test_every_work_has_a_name_of_its_own_and_a_peer_or_a_unit_to_be_judged_in(self):
         self.assertEqual(len({work.name for work in works}), len(works))
-        self.assertTrue(all(work.peers for work in works))
+        self.assertTrue(all(work.peers or work.unit in ("ms", "MiB") for work in works))
+
+    def test_every_peer_of_a_work_has_a_goal(self):
+        for work in works:
+            if isinstance(work.goal, dict):
+                self.assertEqual(set(work.goal), {peer.name for peer in work.peers}, work.name)
+
+    def test_goals_against_each_peer_make_a_row_for_each_from_the_same_samples(self):
+        work = Work("w", {"haproxy": 1.0, "nginx": 0.4}, None, [])
+        ours = Side("gateway", None, [1.0])
+        rows = work.rows(ours, [Side("haproxy", None, [0.9]), Side("nginx", None, [3.0])])
+        self.assertEqual([one.name for one in rows], ["w, against haproxy", "w, against nginx"])
+        self.assertEqual([table.verdict(one) for one in rows], ["no", "yes"])
+        self.assertTrue(all(one.ours is ours for one in rows))
+
+    def test_a_goal_without_a_peer_is_held_against_the_value(self):
+        for value, verdict in ((50, "yes"), (50.1, "no")):
+            one = row([value], goal=50)
+            one.work.unit = "ms"
+            self.assertEqual((table.verdict(one), table.goal(one), table.ratio(one)), (verdict, "≤ 50 ms", "-"))
+            self.assertIn(f"| w | {value:.2f} ms | - | - | - |", table.line(one))
+
+    def test_a_row_without_a_goal_is_stated(self):
+        one = row([2], ("node ws", [4]), goal=None)
+        self.assertEqual((table.verdict(one), table.goal(one), table.ratio(one)), ("-", "stated", "0.50 (0.50–0.50)"))
+
+    def test_what_the_other_peers_cost_stands_under_the_table(self):
+        one = row([2], ("nginx", [4]), ("haproxy", [3]))
+        self.assertEqual(table.others(one), "w: nginx 4.00 µs CPU/op, haproxy 3.00 µs CPU/op")
+        self.assertIsNone(table.others(row([2], ("nginx", [4]))))
 
 
 class MachineTests(unittest.TestCase):
@@ -79,18 +109,47 @@ class MachineTests(unittest.TestCase):
         del block
 
 
+class OriginTests(unittest.TestCase):
+    def test_a_body_is_its_pattern_over_and_over_up_to_its_size(self):
+        with tempfile.TemporaryDirectory() as folder:
+            origin = Origin.__new__(Origin)
+            origin.size, origin.pattern = 150_000, servers.body_pattern()
+            origin.write_body(Path(folder) / "body")
+            body = (Path(folder) / "body").read_bytes()
+        self.assertEqual(body, (origin.pattern * 3)[:150_000])
+
+    def test_a_body_in_which_a_buffer_is_missing_differs(self):
+        pattern = servers.body_pattern()
+        for size in (4096, 16_384, 65_536, 131_072, 262_144):
+            self.assertNotEqual(size % len(pattern), 0)
+            self.assertNotEqual(pattern, (pattern * 6)[size:size + len(pattern)])
+
+
+class ProfileTests(unittest.TestCase):
+    def test_an_unclear_work_is_refused_with_the_names_to_choose_from(self):
+        done = subprocess.run([BENCHMARKS / "profile", "relay 4"], capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("is 2 works; name one of: Relay 4 MiB, Relay 4 MiB, TLS to the client", done.stderr)
+
+
 @unittest.skipUnless(len(os.sched_getaffinity(0)) > 1, "two cores are needed")
 class FailedGatewayTests(unittest.TestCase):
     def test_a_gateway_that_does_not_start_is_a_failed_row_and_an_exit_code(self):
+        self.check("echo 20 B", "gateway: failed.** it ended with exit code 1")
+
+    def test_a_gateway_without_plugins_to_name_is_a_failed_row(self):
+        self.check("resident", "gateway: failed.** `gateway plugins` names none")
+
+    def check(self, work, reason):
         with tempfile.TemporaryDirectory() as folder:
             load = Path(folder) / "load"
             load.symlink_to("/bin/false")
             environment = os.environ | {"GATEWAY_BINARY": "/bin/false", "BENCHLOAD_BINARY": str(load)}
             done = subprocess.run(
-                [BENCHMARKS / "run", "--only", "echo 20 B", "--rounds", "1", "--seconds", "0.1"],
+                [BENCHMARKS / "run", "--only", work, "--rounds", "1", "--seconds", "0.1"],
                 env=environment, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertIn("gateway: failed.** it ended with exit code 1", done.stdout)
+        self.assertIn(reason, done.stdout)
 
 
 if __name__ == "__main__":

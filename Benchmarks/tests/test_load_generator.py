@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import subprocess
+import tempfile
 import threading
 import unittest
 from base64 import b64encode
@@ -22,6 +24,7 @@ UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection
 AGREED = b"\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 PLAIN = UPGRADE + ACCEPT + b"\r\n\r\n"
 DEFLATE = UPGRADE + ACCEPT + AGREED + b"\r\n\r\n"
+PATTERN = bytes(97 + index * index % 26 for index in range(250)) + b"!"
 
 
 def benchload():
@@ -116,6 +119,30 @@ def answering(reply, times=1_000_000, split=False):
     return serve
 
 
+def body(length):
+    """What `--expect-file` stands for, with the pattern of 251 letters that the tests write there."""
+    return (PATTERN * (length // len(PATTERN) + 1))[:length]
+
+
+def with_body(content, declared=None):
+    return HEAD + b"Content-Length: %d\r\n\r\n" % (len(content) if declared is None else declared) + content
+
+
+def secured(context, serve):
+    """The same over TLS; `context` may be a function that makes one for each connection."""
+    def attend(connection):
+        used = context() if callable(context) else context
+        with used.wrap_socket(connection, server_side=True) as secure:
+            serve(secure)
+    return attend
+
+
+def listening(connection):
+    """Says nothing, and waits for the other side to end."""
+    while connection.recv(65_536):
+        pass
+
+
 def echoing(upgrade, reply):
     """Upgrades, then sends `reply(first byte, payload)` for each message."""
     def serve(connection):
@@ -126,8 +153,7 @@ def echoing(upgrade, reply):
     return serve
 
 
-@unittest.skipUnless(benchload(), "benchload is not built")
-class LoadGeneratorTests(unittest.TestCase):
+class LoadTestCase(unittest.TestCase):
     def run_load(self, serve, mode, *options, stdin=None):
         with Puppet(serve) as puppet:
             done = subprocess.run(
@@ -136,6 +162,9 @@ class LoadGeneratorTests(unittest.TestCase):
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         return done.returncode, lines[-1] if lines else {}, done.stderr
 
+
+@unittest.skipUnless(benchload(), "benchload is not built")
+class LoadGeneratorTests(LoadTestCase):
     def test_right_replies_are_counted(self):
         code, result, _ = self.run_load(
             answering(GOOD), "http", "--expect", "ok", "--operations", "50", "--seconds", "5")
@@ -283,6 +312,12 @@ class LoadGeneratorTests(unittest.TestCase):
             ("http", "--port", "1", "--address", "localhost"): "not an IPv4 address",
             ("ws-echo", "--port", "1", "--payload", "json", "--size", "5"): "needs at least",
             ("ws-idle", "--port", "1", "--connections", "1000000"): "the hard limit",
+            ("tls-handshake", "--port", "1"): "needs --tls",
+            ("http", "--port", "1", "--tls", "/nowhere"): "/nowhere cannot be read",
+            ("http", "--port", "1", "--tls", "/dev/null"): "/dev/null holds no certificate",
+            ("http", "--port", "1", "--expect-file", "/etc/passwd"): "come together",
+            ("http", "--port", "1", "--expect-file", "/nowhere", "--expect-length", "5"): "No such file",
+            ("http", "--port", "1", "--expect-file", "/dev/null", "--expect-length", "5"): "is empty",
         }
         for arguments, reason in samples.items():
             with self.subTest(arguments=arguments):
@@ -290,6 +325,146 @@ class LoadGeneratorTests(unittest.TestCase):
                     [benchload(), *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(reason, done.stderr)
+
+
+@unittest.skipUnless(benchload(), "benchload is not built")
+class LargeBodyTests(LoadTestCase):
+    LENGTH = 700_001
+
+    def setUp(self):
+        file = tempfile.NamedTemporaryFile()
+        self.addCleanup(file.close)
+        file.write(PATTERN)
+        file.flush()
+        self.options = ["--expect-file", file.name, "--expect-length", str(self.LENGTH)]
+
+    def test_a_body_larger_than_any_buffer_is_counted(self):
+        reply = with_body(body(self.LENGTH))
+        code, result, _ = self.run_load(answering(reply), "http", *self.options, "--operations", "6", "--seconds", "9")
+        self.assertEqual((code, result["operations"], result["replyBytes"]), (0, 6, len(reply)), result)
+
+    def test_each_wrong_body_is_found_out(self):
+        right = body(self.LENGTH)
+        samples = {
+            "last byte": right[:-1] + b"?",
+            "first byte": b"?" + right[1:],
+            "buffer twice": right[:65_536] + right[:65_536] + right[131_072:],
+            "buffer left out": right[:131_072] + right[196_608:] + right[:65_536],
+            "too short": right[:-1],
+            "too long": right + b"a",
+        }
+        for name, content in samples.items():
+            with self.subTest(name):
+                code, result, _ = self.run_load(answering(with_body(content)), "http", *self.options)
+                self.assertEqual((code, result["operations"], result["errors"]), (1, 0, 2), result)
+                self.assertIn("not the expected one", "".join(result["reasons"]))
+
+    def test_what_comes_after_a_body_is_found_out(self):
+        reply = with_body(body(self.LENGTH)) + with_body(body(self.LENGTH))[:1000]
+        code, result, _ = self.run_load(answering(reply, times=1), "http", *self.options)
+        self.assertEqual((code, result["errors"]), (1, 2), result)
+
+    def test_a_body_that_ends_early_is_an_error(self):
+        reply = with_body(body(self.LENGTH - 1), declared=self.LENGTH)
+        code, result, _ = self.run_load(answering(reply, times=1), "http", *self.options)
+        self.assertEqual((code, result["operations"], result["errors"]), (1, 0, 2), result)
+        self.assertIn("the server closed the connection", result["reasons"])
+
+
+@unittest.skipUnless(benchload(), "benchload is not built")
+class TLSTests(LoadTestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.certificate, cls.other = cls.make("one"), cls.make("other")
+
+    @classmethod
+    def make(cls, name):
+        certificate, key = Path(cls.folder.name, f"{name}.pem"), Path(cls.folder.name, f"{name}.key")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-out", certificate, "-keyout", key], check=True, capture_output=True)
+        return certificate, key
+
+    def context(self, certificate=None, tickets=1):
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(*(certificate or self.certificate))
+        made.num_tickets = tickets
+        return made
+
+    def run_tls(self, serve, mode, *options):
+        return self.run_load(serve, mode, "--tls", str(self.certificate[0]), *options)
+
+    def test_replies_over_tls_are_counted(self):
+        code, result, _ = self.run_tls(
+            secured(self.context(), answering(GOOD)), "http", "--expect", "ok", "--operations", "50", "--seconds", "9")
+        self.assertEqual((code, result["operations"], result["errors"]), (0, 50, 0), result)
+
+    def test_a_large_body_over_tls_is_compared(self):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(PATTERN)
+            file.flush()
+            for flaw, code in ((b"", 0), (b"?", 1)):
+                content = body(700_000 - len(flaw)) + flaw
+                done, result, _ = self.run_tls(
+                    secured(self.context(), answering(with_body(content))), "http", "--expect-file", file.name,
+                    "--expect-length", "700000", "--operations", "4", "--seconds", "9")
+                self.assertEqual((done, result["operations"]), (code, 0 if flaw else 4), result)
+
+    def test_messages_over_tls_come_back(self):
+        code, result, _ = self.run_tls(
+            secured(self.context(), echoing(PLAIN, frame)), "ws-echo", "--size", "70000", "--operations", "4",
+            "--seconds", "9")
+        self.assertEqual((code, result["operations"]), (0, 4), result)
+
+    def test_each_wrong_server_is_found_out(self):
+        old = self.context()
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        samples = {
+            "shows another certificate": secured(self.context(self.other), listening),
+            "alert protocol version": secured(old, listening),
+            "wrong version number": lambda connection: (connection.sendall(GOOD), listening(connection)),
+            "TLS handshake: ": lambda connection: connection.shutdown(socket.SHUT_RDWR),
+        }
+        for reason, serve in samples.items():
+            for mode in ("http", "tls-handshake"):
+                with self.subTest(reason=reason, mode=mode):
+                    code, result, _ = self.run_tls(serve, mode)
+                    self.assertEqual((code, result["operations"], result["errors"]), (1, 0, 2), result)
+                    self.assertIn(reason, "".join(result["reasons"]))
+
+    def test_full_handshakes_are_counted(self):
+        code, result, _ = self.run_tls(
+            secured(self.context(), listening), "tls-handshake", "--operations", "20", "--seconds", "9")
+        self.assertEqual((code, result["operations"], result["resumed"]), (0, 20, 0), result)
+
+    def test_resumed_handshakes_are_counted(self):
+        for tickets in (1, 2):
+            code, result, _ = self.run_tls(
+                secured(self.context(tickets=tickets), listening), "tls-handshake", "--resume", "--operations", "20",
+                "--seconds", "9")
+            self.assertEqual((code, result["operations"], result["resumed"]), (0, 20, 20), result)
+
+    def test_a_server_that_does_not_resume_is_found_out(self):
+        # A context of its own for each connection: no ticket of another can be opened.
+        code, result, _ = self.run_tls(secured(self.context, listening), "tls-handshake", "--resume")
+        self.assertEqual((code, result["operations"], result["errors"]), (1, 0, 2), result)
+        self.assertIn("a session was not resumed", result["reasons"])
+
+    def test_a_handshake_without_a_ticket_is_an_error(self):
+        code, result, _ = self.run_tls(
+            secured(self.context(tickets=0), lambda connection: connection.shutdown(socket.SHUT_RDWR)), "tls-handshake")
+        self.assertEqual((code, result["operations"], result["errors"]), (1, 0, 2), result)
+
+    def test_data_in_a_handshake_is_found_out(self):
+        def serve(connection):
+            connection.sendall(b"welcome")
+            listening(connection)
+
+        code, result, _ = self.run_tls(secured(self.context(tickets=0), serve), "tls-handshake")
+        self.assertEqual((code, result["operations"], result["errors"]), (1, 0, 2), result)
+        self.assertIn("data came that nobody asked for", result["reasons"])
 
 
 if __name__ == "__main__":

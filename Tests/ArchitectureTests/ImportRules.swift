@@ -52,7 +52,7 @@ enum ImportRules {
     }
 
     static func keepsPluginsApart(_ file: SourceFile) -> [Finding] {
-        guard file.path.hasPrefix("Sources/Plugins/") else { return [] }
+        guard file.path.hasPrefix("Sources/Plugins/") || file.path.hasPrefix("Examples/") else { return [] }
         return file.imports.compactMap { line in
             guard row(of: line.module) != nil, line.module != "PluginKit" else { return nil }
             return Finding(file, line: line.line, "a plugin imports PluginKit and its own drivers, not \(line.module)")

@@ -109,6 +109,28 @@ struct RuleTests {
         #expect(lines(HouseRules.keepsIsolation, in: Self.http, "loop.launch { await self.run() }").isEmpty)
     }
 
+    @Test(
+        "a declaration of the kit without a doc comment",
+        arguments: [
+            ("package struct A {\n    let hidden = 1\n}", [1]),
+            ("/// A.\npackage struct A {\n    package let shown = 1\n}", [3]),
+            ("/// A.\n@safe\npackage enum A {\n    case a\n    /// B.\n    case b\n}", [4]),
+            ("/// A.\npackage protocol A {\n    func f()\n}\nstruct B {\n    func f() {}\n}", [3]),
+            ("// No doc comment.\n@inlinable package func f() {}", [2]),
+            ("package import PluginKit\n/// A.\npackage struct A {\n    package init() {}\n}", []),
+            ("package func hash(into hasher: inout Hasher) {}", []),
+        ])
+    func undocumented(_ text: String, _ expected: [Int]) {
+        let kit = "Sources/Gateway/PluginKit/Sample.swift"
+        #expect(lines(DocumentationRule.check, in: kit, text) == expected)
+    }
+
+    @Test("an example that reaches past PluginKit")
+    func example() {
+        let path = "Examples/Sample/Sample.swift"
+        #expect(lines(ImportRules.keepsPluginsApart, in: path, "import PluginKit\nimport GatewayServer") == [2])
+    }
+
     @Test("a file one line too long")
     func long() {
         let longest = String(repeating: "\n", count: longestFile)

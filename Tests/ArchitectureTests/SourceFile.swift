@@ -48,6 +48,7 @@ enum Tree {
         .deletingLastPathComponent()
 
     static let sources = swiftFiles(under: "Sources")
+    static let examples = swiftFiles(under: "Examples")
     static let everything = sources + swiftFiles(under: "Tests")
 
     private static func swiftFiles(under folder: String) -> [SourceFile] {

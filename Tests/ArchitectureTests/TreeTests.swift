@@ -51,6 +51,23 @@ struct HouseTests {
     @Test("keeps tasks on their loops")
     func keepsIsolation() { expectNone(Tree.sources, HouseRules.keepsIsolation) }
 
+    @Test("of the plugin kit says what a caller must know of each declaration")
+    func isDocumented() {
+        let kit = Tree.sources.filter { $0.module == "PluginKit" }
+        #expect(kit.count > 10)
+        expectNone(kit, DocumentationRule.check)
+    }
+
+    @Test("of the examples keeps the rules of a plugin")
+    func examples() {
+        #expect(Tree.examples.count > 3)
+        expectNone(Tree.examples, ImportRules.keepsPluginsApart)
+        for rule in [
+            HouseRules.neverTraps, HouseRules.startsNoThreads, HouseRules.justifiesUnchecked,
+            HouseRules.isPackagePrivate, HouseRules.keepsIsolation, HouseRules.isShort, HouseRules.isFinished,
+        ] { expectNone(Tree.examples, rule) }
+    }
+
     @Test("is short enough to read")
     func isShort() { expectNone(Tree.everything, HouseRules.isShort) }
 

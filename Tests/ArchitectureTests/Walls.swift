@@ -12,7 +12,7 @@ let rows: [[String]] = [
     ["GatewayUpstream"],
     ["PluginKit"],
     ["GatewayServer"],
-    ["EchoPlugin", "HLSPlugin", "ProxyPlugin"],
+    ["EchoPlugin", "HLSPlugin", "ProxyPlugin", "ExamplePlugin"],
     ["gateway"],
 ]
 
@@ -62,9 +62,11 @@ let longestFile = 500
 /// The row of `module`, or `nil` if the table does not know it.
 func row(of module: String) -> Int? { rows.firstIndex { $0.contains(module) } }
 
-/// The module that SwiftPM builds from a path under `Sources`, or `nil` for C headers and strays.
+/// The module that SwiftPM builds from a path under `Sources`, or `nil` for C headers and strays. Every example stands
+/// for one plugin.
 func module(ofPath path: String) -> String? {
     let parts = path.split(separator: "/")
+    if parts.count == 3, parts[0] == "Examples" { return "ExamplePlugin" }
     guard parts.count > 3, parts[0] == "Sources" else { return nil }
     switch (parts[1], parts[2]) {
     case ("Gateway", "App"): return "gateway"

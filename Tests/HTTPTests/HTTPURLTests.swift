@@ -37,6 +37,28 @@ struct HTTPURLTests {
     }
 
     @Test(
+        "a path and a query that are canonical make the URL that reading the whole makes; others are left to that",
+        arguments: [
+            ("/", "", true), ("/a/b", "x=1&y=/?", true), ("//other.example/", "", true), ("/a;b=[1]|c", "", true),
+            ("", "", false), ("a", "", false), ("/a%20b", "", false), ("/a/../b", "", false),
+            ("/.well-known", "", false),
+            ("/a b", "", false), ("/a?b", "", false), ("/a^b", "", false), ("/a\\b", "", false), ("/a#b", "", false),
+            ("/ü", "", false), ("/a\r\nb", "", false), ("/a", "b%20c", false), ("/a", "b#c", false),
+            ("/a", "\u{7F}", false),
+            ("/" + String(repeating: "a", count: HTTPURL.defaultLimit), "", false),
+        ])
+    func withTarget(_ path: String, _ query: String, _ isMade: Bool) throws {
+        let base = try HTTPURL("https://host.example:8443/elsewhere?z")
+        let made = base.with(path: Array(path.utf8), query: Array(query.utf8))
+        #expect((made != nil) == isMade)
+        guard let made else { return }
+        let read = try HTTPURL("https://host.example:8443\(path)\(query.isEmpty ? "" : "?" + query)")
+        #expect(made == read)
+        #expect(made.path == read.path && made.query == read.query && made.target == read.target)
+        #expect(made.host == read.host && made.port == read.port && made.authority == read.authority)
+    }
+
+    @Test(
         "what is no such URL is refused, and why",
         arguments: [
             ("", .missingScheme), ("/x", .missingScheme), ("//h/x", .missingScheme), ("h/x", .missingScheme),

@@ -27,6 +27,18 @@ struct HeaderFieldsTests {
         #expect(fields.first(.eTag) == nil && fields.all(.eTag) == [])
     }
 
+    @Test("a value that is put together in place is checked like any other; a refused one leaves no trace")
+    func writing() throws {
+        var fields = HeaderFields()
+        try fields.append(.via) { $0 += Array("1.1 a".utf8) }
+        #expect(throws: FieldValueError.controlCharacter(10)) {
+            try fields.append(room) { $0 += Array("b\r\nX: c".utf8.filter { $0 != 13 }) }
+        }
+        try fields.append(room) { $0 += Array("d".utf8) }
+        #expect(fields.description == "Via: 1.1 a\r\nX-Room: d\r\n")
+        #expect(fields.count == 2 && fields.first(.via) == "1.1 a" && fields.first(room) == "d")
+    }
+
     @Test("setting replaces all fields of that name, removing forgets them")
     func replacing() throws {
         var fields = HeaderFields()

@@ -11,14 +11,17 @@ from harness.waiting import until
 TOOLS = ("curl", "wscat", "ffplay")
 
 
+#: What a newcomer has not set.
+NOTHING = dict.fromkeys([
+    "LISTEN_ADDRESS", "PLUGINS", "SUPABASE_JWT_SECRET", "SUPABASE_AUTH_ISSUER", "SUPABASE_AUTH_AUDIENCE",
+    "TRUSTED_PROXIES", "LOG_LEVEL",
+])
+
+
 @pytest.fixture(scope="module")
 def dev(shared_gateway):
     """Without a single setting but ports and a place for its state."""
-    nothing = dict.fromkeys([
-        "LISTEN_ADDRESS", "PLUGINS", "SUPABASE_JWT_SECRET", "SUPABASE_AUTH_ISSUER", "SUPABASE_AUTH_AUDIENCE",
-        "TRUSTED_PROXIES", "LOG_LEVEL",
-    ])
-    process = shared_gateway(arguments=("serve", "--dev"), wait=False, **nothing)
+    process = shared_gateway(arguments=("serve", "--dev"), wait=False, **NOTHING)
     until(lambda: process.exit_code is not None or {tool for tool, _ in printed(process)} == set(TOOLS), "lines to try")
     assert process.exit_code is None, process.stderr
     return process
@@ -53,6 +56,13 @@ def test_every_ffplay_line_finds_a_picture(dev):
         without_screen = f"export SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy; exec {line}"
         with Terminal(["bash", "-c", without_screen]) as terminal:
             terminal.expect("Video: h264")
+
+
+def test_nothing_is_printed_for_a_plugin_that_does_not_run(gateway):
+    process = gateway(arguments=("serve", "--dev"), wait=False, **NOTHING | {"PLUGINS": "hls"})
+    until(lambda: "/metrics" in process.stdout, "lines to try")
+    assert [line for _, line in printed(process) if not line.endswith("/metrics")] == []
+    assert re.search(r"^A token that is good for an hour:\n  \S+\.\S+\.\S+$", process.stdout, re.MULTILINE)
 
 
 def test_its_secret_can_be_read_by_its_owner_only(dev):

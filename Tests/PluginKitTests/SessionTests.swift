@@ -20,6 +20,8 @@ private final class Socket: WebSocket {
 
     init(_ loop: EventLoop) { self.loop = loop }
 
+    func send(_ message: PreparedMessage) -> Bool { true }
+
     func send(_ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer) -> Bool {
         sent.append(unsafe String(decoding: payload, as: UTF8.self))
         return true

@@ -1,4 +1,5 @@
 import GatewayBytes
+import GatewayConfig
 import GatewayHTTP
 import GatewayTelemetry
 import Testing
@@ -81,5 +82,35 @@ struct VocabularyTests {
         _ = metrics.gauge("bad name", "Bad.")
         #expect(metrics.problems.count == 2)
         #expect(metrics.problems.allSatisfy { $0.hasPrefix("plugin hls: ") })
+    }
+}
+
+@Suite("URLs as settings")
+struct URLSettingTests {
+    private func read(_ text: String) -> SettingsReading<Target> {
+        var reader = SettingsReader(environment: ["T_URL": text])
+        return reader.read(Target.self, prefix: "T", section: "test")
+    }
+
+    private struct Target: Settings {
+        let url: HTTPURL
+        init(from env: inout SettingsReader) { url = env.required("URL", "Where.") }
+    }
+
+    @Test("are read strictly and made canonical")
+    func read() {
+        let reading = read("HTTPS://Example.com:443/a")
+        #expect(reading.isUsable)
+        #expect(reading.settings.url.description == "https://example.com/a")
+    }
+
+    @Test("what is none is a problem, and a harmless one stands in", arguments: ["", "ftp://x/", "/a", "http://a@b/"])
+    func refused(_ text: String) throws {
+        let reading = read(text)
+        #expect(!reading.isUsable)
+        #expect(reading.settings.url == .placeholder)
+        #expect(try HTTPURL("http://localhost/") == .placeholder)
+        #expect(HTTPURL.placeholder.hostName == "localhost")
+        #expect(HTTPURL.placeholder.path.elementsEqual("/".utf8))
     }
 }

@@ -10,10 +10,10 @@ final class LoopThread: Sendable {
     private static let patience = Duration.seconds(60)
 
     init(
-        limits: RuntimeLimits = RuntimeLimits(), workers: WorkerPool = WorkerPool(threads: 2),
+        index: Int = 0, limits: RuntimeLimits = RuntimeLimits(), workers: WorkerPool = WorkerPool(threads: 2),
         report: @escaping @Sendable (RuntimeReport) -> Void = { _ in }
     ) throws {
-        let loop = try EventLoop(index: 0, limits: limits, workers: workers, report: report)
+        let loop = try EventLoop(index: index, limits: limits, workers: workers, report: report)
         self.loop = loop
         let ended = ended
         Threads.start("test loop") {

@@ -71,6 +71,24 @@ struct StreamTests {
         withExtendedLifetime(client) {}
     }
 
+    @Test("an upstream's failure and busy worker threads have answers of their own")
+    func foreignErrors() throws {
+        let gateway = try TestGateway { gateway in
+            gateway.get("/late") { _ in throw UpstreamError.firstByteTimedOut }
+            gateway.get("/away") { _ in throw UpstreamError.connectFailed("10.1.2.3: refused") }
+            gateway.get("/busy") { _ in throw WorkerPool.Busy() }
+        }
+        for (path, status, code) in [
+            ("/late", 504, "upstream_timeout"), ("/away", 502, "upstream_unreachable"), ("/busy", 503, "busy"),
+        ] {
+            let answer = try gateway.ask(get(path))
+            #expect(answer.status == status)
+            #expect(answer.code == code)
+            #expect(!answer.text.contains("10.1.2.3"))
+        }
+        #expect(gateway.log.contains("10.1.2.3: refused"))
+    }
+
     @Test("a handler that fails before its response is a 500 with a request id, and says nothing of why")
     func failureBefore() throws {
         let gateway = try TestGateway { gateway in

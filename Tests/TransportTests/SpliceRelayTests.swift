@@ -256,6 +256,31 @@ struct SpliceRelayTests {
         #expect(error == (closesSource ? .sourceEnded : .sinkClosed))
     }
 
+    @Test("one relay after another uses the same pipe; one that broke off with bytes inside leaves none")
+    func pipes() throws {
+        let counts = try LoopThread.with { loop in
+            var counts: [Int] = []
+            for _ in 0..<3 {
+                let line = try Line(on: loop)
+                let feeding = Self.feed(line.feeder, 100_000)
+                let summing = Self.sum(line.drain, 100_000)
+                _ = await line.run(100_000)
+                counts.append(loop.pipes.count)
+                _ = try await loop.offload("test") { (try feeding.value(), try summing.value()) }
+                line.close()
+            }
+            // Nobody reads: the sink's socket fills up, and then the pipe.
+            let line = try Line(on: loop)
+            let feeding = Self.feed(line.feeder, 64 << 20, thenClose: true)
+            _ = await line.run(64 << 20, patience: .milliseconds(50))
+            counts.append(loop.pipes.count)
+            line.close()
+            _ = try await loop.offload("test") { try feeding.value() }
+            return counts
+        }
+        #expect(counts == [1, 1, 1, 0])
+    }
+
     @Test("a relay that never has to wait leaves other connections their turn")
     func fairness() throws {
         let turns = try LoopThread.with { loop in

@@ -80,39 +80,54 @@ struct DevelopmentStage {
     // MARK: Invitation
 
     /// What to try, as commands that work as they stand.
-    func invitation(_ addresses: [(entry: EntryPoint, address: SocketAddress)]) -> String {
+    ///
+    /// - Parameter running: The plugins that run: nothing is printed for others.
+    func invitation(_ addresses: [(entry: EntryPoint, address: SocketAddress)], running: [PluginName]) -> String {
         guard let main = addresses.first(where: { $0.entry == .main })?.address else { return "" }
         let base = "127.0.0.1:\(main.port)"
-        let token = mintToken()
         var lines = [
-            "",
-            "gateway is ready on https://\(base), with a certificate of its own: \(certificateFile)",
-            "",
+            "", "gateway is ready on https://\(base), with a certificate of its own: \(certificateFile)", "",
+        ]
+        lines += running.contains("echo") ? greetings(base) : ["A token that is good for an hour:", "  \(mintToken())"]
+        lines += streams(base, running)
+        if let operations = addresses.first(where: { $0.entry == .operations })?.address {
+            lines += ["", "Its metrics:", "  curl http://\(operations)/metrics"]
+        }
+        return (lines + [""]).joined(separator: "\n")
+    }
+
+    private func greetings(_ base: String) -> [String] {
+        [
             "A request:",
             "  curl --cacert \(certificateFile) https://\(base)/echo",
             "  curl --cacert \(certificateFile) --data hello https://\(base)/echo",
             "",
             "A WebSocket, with a token that is good for an hour:",
-            "  wscat --no-check -c 'wss://\(base)/echo?token=\(token)'",
+            "  wscat --no-check -c 'wss://\(base)/echo?token=\(mintToken())'",
         ]
-        if let sample {
-            let link = sample.link(environment)
+    }
+
+    private func streams(_ base: String, _ running: [PluginName]) -> [String] {
+        guard running.contains("sample") else { return [] }
+        guard let sample else { return ["", "ffmpeg is not installed, so there is no sample stream to play."] }
+        let link = sample.link(environment)
+        var lines: [String] = []
+        if running.contains("hls") {
             lines += [
                 "",
                 "A stream, through the HLS proxy:",
                 "  curl --cacert \(certificateFile) https://\(base)\(link)",
                 "  ffplay -autoexit 'https://\(base)\(link)'",
+            ]
+        }
+        if running.contains("proxy") {
+            lines += [
                 "",
-                "The same, through the reverse proxy:",
+                "The sample stream, through the reverse proxy:",
                 "  curl --cacert \(certificateFile) https://\(base)/sample/index.m3u8",
             ]
-        } else {
-            lines += ["", "ffmpeg is not installed, so there is no sample stream to play."]
         }
-        if let operations = addresses.first(where: { $0.entry == .operations })?.address {
-            lines += ["", "Its metrics:", "  curl http://\(operations)/metrics"]
-        }
-        return (lines + [""]).joined(separator: "\n")
+        return lines
     }
 
     private func mintToken() -> String {

@@ -56,14 +56,14 @@ struct Serving {
     }
 
     private func announce(_ server: GatewayServer, _ log: Logger) {
-        let running = configuration.enabled.map { type(of: $0).name.text }
-        log.info("ready", .string("plugins", running.joined(separator: ",")))
+        let running = configuration.enabled.map { type(of: $0).name }
+        log.info("ready", .string("plugins", running.map(\.text).joined(separator: ",")))
         for state in configuration.plugins {
             guard case .dormant(let missing) = state.verdict else { continue }
             log.info(
                 "plugin is dormant", .string("plugin", state.name.text),
                 .string("missing", missing.joined(separator: ",")))
         }
-        if let stage { ProcessContext.say(stage.invitation(server.addresses)) }
+        if let stage { ProcessContext.say(stage.invitation(server.addresses, running: running)) }
     }
 }

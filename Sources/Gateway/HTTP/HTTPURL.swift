@@ -72,6 +72,11 @@ package struct HTTPURL: Sendable {
         self.pathEnd = pathEnd
     }
 
+    /// `http://localhost/`, for where a value is needed and none could be read.
+    package static let placeholder = HTTPURL(
+        bytes: Array("http://localhost/".utf8),
+        authority: HTTPURLAuthority(scheme: .http, port: 80, address: nil, hostEnd: 16), pathStart: 16, pathEnd: 17)
+
     /// Reads an absolute URL strictly.
     package init(_ text: String, limit: Int = Self.defaultLimit) throws(HTTPURLError) {
         try self.init(Array(text.utf8).span, as: .strict, limit: limit)
@@ -95,6 +100,48 @@ package struct HTTPURL: Sendable {
     ) throws(HTTPURLError) -> HTTPURL {
         try HTTPURLReader.read(reference, relativeTo: self, as: spelling, limit: limit)
     }
+
+    /// The same server, and another path and query, as they are: for what is canonical already, as nearly all paths of
+    /// requests are once the server has routed by them.
+    ///
+    /// - Parameter query: Without its question mark; empty for none.
+    /// - Returns: `nil` when they are not canonical, or the result is too long; reading the whole says what they become.
+    package func with(path: [UInt8], query: [UInt8], limit: Int = Self.defaultLimit) -> HTTPURL? {
+        guard pathStart + path.count + query.count < limit, Self.isCanonical(path: path), Self.isCanonical(query: query)
+        else {
+            return nil
+        }
+        var changed: [UInt8] = []
+        changed.reserveCapacity(pathStart + path.count + query.count + 1)
+        changed.append(contentsOf: bytes[..<pathStart])
+        changed.append(contentsOf: path)
+        let pathEnd = changed.count
+        if !query.isEmpty {
+            changed.append(UInt8(ascii: "?"))
+            changed.append(contentsOf: query)
+        }
+        let authority = HTTPURLAuthority(scheme: scheme, port: port, address: address, hostEnd: hostEnd)
+        return HTTPURL(bytes: changed, authority: authority, pathStart: pathStart, pathEnd: pathEnd)
+    }
+
+    /// Begins with a slash, and has neither percent signs nor a segment that begins with a dot: both need a second look.
+    private static func isCanonical(path: [UInt8]) -> Bool {
+        guard path.first == UInt8(ascii: "/") else { return false }
+        var previous: UInt8 = 0
+        for byte in path {
+            guard isPlain(byte) || byte == UInt8(ascii: "/") else { return false }
+            if byte == UInt8(ascii: "."), previous == UInt8(ascii: "/") { return false }
+            previous = byte
+        }
+        return true
+    }
+
+    private static func isCanonical(query: [UInt8]) -> Bool {
+        query.allSatisfy { isPlain($0) || $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") }
+    }
+
+    /// A byte of a segment that every spelling leaves as it is.
+    private static func isPlain(_ byte: UInt8) -> Bool { Octet.isA(byte, Octet.path) && byte != UInt8(ascii: "^") }
 
     package func resolve(_ reference: String, as spelling: Spelling = .strict) throws(HTTPURLError) -> HTTPURL {
         try resolve(Array(reference.utf8).span, as: spelling)

@@ -69,6 +69,31 @@ package struct HeaderFields: Sendable {
         append(name, unchecked: input)
     }
 
+    /// Appends a value that `write` puts together at the end of the bytes it is given. Nothing changes when it is refused.
+    package mutating func append(
+        _ name: HeaderName, writing write: (inout [UInt8]) -> Void
+    ) throws(FieldValueError) {
+        let before = wire.count
+        if let known = name.known {
+            unsafe wire.append(contentsOf: Input(known.wireName).bytes)
+        } else {
+            wire.append(contentsOf: name.wireName.utf8)
+        }
+        unsafe wire.append(contentsOf: Input(": ").bytes)
+        let start = wire.count
+        write(&wire)
+        let fault: FieldValueError? = unsafe wire.withUnsafeBytes { bytes in
+            let input = unsafe Input(bytes)
+            return Self.fault(in: input[start..<input.count])
+        }
+        if let fault {
+            wire.removeSubrange(before...)
+            throw fault
+        }
+        unsafe wire.append(contentsOf: Input("\r\n").bytes)
+        note(name.id)
+    }
+
     /// Appends a field out of a parsed head, with its name as the sender spelt it. The parser has checked both.
     package mutating func append(_ field: FieldRange, from bytes: UnsafeRawBufferPointer) {
         let input = unsafe Input(bytes)
@@ -97,11 +122,29 @@ package struct HeaderFields: Sendable {
 
     @inline(__always)
     private mutating func append(id: UInt8, name: Input, value: Input) {
-        if wire.isEmpty { wire.reserveCapacity(max(192, name.count + value.count + 4)) }
-        unsafe wire.append(contentsOf: name.bytes)
-        unsafe wire.append(contentsOf: Input(": ").bytes)
-        unsafe wire.append(contentsOf: value.bytes)
-        unsafe wire.append(contentsOf: Input("\r\n").bytes)
+        if wire.isEmpty { wire.reserveCapacity(192) }
+        let size = name.count + value.count + 4
+        wire.append(addingCapacity: size) { line in
+            unsafe line.withUnsafeMutableBufferPointer { free, filled in
+                let line = UnsafeMutableRawBufferPointer(free)
+                unsafe line.copyMemory(from: name.bytes)
+                unsafe Self.put(0x3A, 0x20, in: line, at: name.count)
+                unsafe UnsafeMutableRawBufferPointer(rebasing: line[(name.count + 2)...]).copyMemory(from: value.bytes)
+                unsafe Self.put(0x0D, 0x0A, in: line, at: size - 2)
+                filled = size
+            }
+        }
+        note(id)
+    }
+
+    @inline(__always)
+    private static func put(_ first: UInt8, _ second: UInt8, in line: UnsafeMutableRawBufferPointer, at place: Int) {
+        unsafe line[place] = first
+        unsafe line[place + 1] = second
+    }
+
+    @inline(__always)
+    private mutating func note(_ id: UInt8) {
         count += 1
         if id < 64 { seenLow |= 1 << UInt64(id) } else { seenHigh |= 1 << UInt64(id & 63) }
     }

@@ -75,12 +75,6 @@ package struct RequestHead: Sendable {
         return unsafe field.value.of(bytes)
     }
 
-    /// Whether a field ends at this connection: by its nature, or because `Connection` names it (RFC 9110 §7.6.1).
-    /// A proxy drops those.
-    package func isHopByHop(_ field: FieldRange, in bytes: UnsafeRawBufferPointer) -> Bool {
-        unsafe fields.isHopByHop(field, in: bytes)
-    }
-
     @inline(__always)
     mutating func prepare() {
         fields.removeAll()
@@ -115,21 +109,5 @@ struct RequestNotes: Sendable {
         case let known:
             do throws(FramingError) { try steering.read(known, value, names: names) } catch { throw .framing(error) }
         }
-    }
-}
-
-extension FieldTable {
-    /// Whether a field ends at this connection: by its nature, or because `Connection` names it (RFC 9110 §7.6.1).
-    package func isHopByHop(_ field: FieldRange, in bytes: UnsafeRawBufferPointer) -> Bool {
-        if let known = KnownName(rawValue: field.id), HeaderName(known).isHopByHop { return true }
-        let name = unsafe Input(bytes)[field.name]
-        var isNamed = false
-        unsafe forEach(.connection, in: bytes) { line in
-            var options = unsafe ListElements(Input(bytes)[line.value])
-            while let option = options.next() {
-                if option.equalsIgnoringCase(name) { isNamed = true }
-            }
-        }
-        return isNamed
     }
 }

@@ -3,8 +3,10 @@
 ///
 /// HTTP_MAX_BODY still holds for every route; this is for those that need less.
 package struct BodyLimit: Middleware {
+    /// Most bytes of a body; exactly as many still pass.
     package let limit: ByteCount
 
+    /// - Parameter limit: Most bytes of a body. Those of chunks count, their framing does not.
     package init(_ limit: ByteCount) { self.limit = limit }
 
     package func handle(_ request: Request, next: Next) async throws -> Response {

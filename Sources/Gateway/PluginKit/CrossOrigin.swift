@@ -11,6 +11,7 @@ package struct CrossOriginPolicy: Sendable {
         case only([OriginRule], credentials: Bool = false)
     }
 
+    /// Whose pages may.
     package var origins: Origins
     /// Methods that a page may use. Browsers ask for no permission for GET, HEAD and POST.
     package var methods: [Method] = [.get, .head, .post]
@@ -23,6 +24,7 @@ package struct CrossOriginPolicy: Sendable {
     /// Whether pages that isolate themselves (COEP) may still embed what is served.
     package var isEmbeddable = false
 
+    /// The policy for these pages, everything else as it stands by default.
     package init(_ origins: Origins) { self.origins = origins }
 }
 

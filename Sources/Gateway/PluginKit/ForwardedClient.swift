@@ -4,14 +4,17 @@ package import GatewayTelemetry
 /// Who an upstream is told the client is. Written anew for each request, never added to what came in: whoever believes
 /// one of these fields must be able to believe them all.
 package struct ForwardedClient: Sendable {
+    /// The client's own address, not that of a proxy in front.
     package let address: IPAddress
     /// Whether the client came by TLS.
     package let isSecure: Bool
     /// What the client asked for; empty if it named nothing.
     package let host: String
+    /// What the gateway's logs call the request.
     package let requestID: RequestID
     package let certificate: ClientCertificate?
 
+    /// For requests that the gateway makes on somebody's behalf without having one of theirs.
     package init(
         address: IPAddress, isSecure: Bool, host: String, requestID: RequestID, certificate: ClientCertificate? = nil
     ) {
@@ -22,6 +25,7 @@ package struct ForwardedClient: Sendable {
         self.requestID = requestID
     }
 
+    /// The client of `request`, as TRUSTED_PROXIES and CLIENT_IP_HEADER tell it.
     package init(_ request: Request) {
         self.init(
             address: request.clientAddress, isSecure: request.isSecureForClient, host: request.externalHost,
@@ -29,10 +33,16 @@ package struct ForwardedClient: Sendable {
     }
 
     /// `for=192.0.2.1;proto=https;host="example.com"` (RFC 7239).
-    fileprivate var forwarded: String {
-        let node = address.bitWidth == 128 ? "\"[\(address)]\"" : "\(address)"
-        let known = "for=\(node);proto=\(isSecure ? "https" : "http")"
-        return host.isEmpty ? known : "\(known);host=\"\(host)\""
+    fileprivate func writeForwarded(to value: inout [UInt8]) {
+        let isV6 = address.bitWidth == 128
+        value.append(contentsOf: (isV6 ? "for=\"[" : "for=").utf8)
+        address.append(to: &value)
+        value.append(contentsOf: (isV6 ? "]\";proto=" : ";proto=").utf8)
+        value.append(contentsOf: (isSecure ? "https" : "http").utf8)
+        guard !host.isEmpty else { return }
+        value.append(contentsOf: ";host=\"".utf8)
+        value.append(contentsOf: host.utf8)
+        value.append(UInt8(ascii: "\""))
     }
 }
 
@@ -42,10 +52,10 @@ extension HeaderFields {
     ///
     /// - Throws: If the host is not one that a request may carry.
     package mutating func append(_ client: ForwardedClient) throws(FieldValueError) {
-        try append(.xForwardedFor, checking: client.address.description)
+        try append(.xForwardedFor) { client.address.append(to: &$0) }
         append(.xForwardedProto, client.isSecure ? "https" : "http")
         if !client.host.isEmpty { try append(.xForwardedHost, checking: client.host) }
-        try append(.forwarded, checking: client.forwarded)
+        try append(.forwarded) { client.writeForwarded(to: &$0) }
         if let certificate = client.certificate { append(certificate) }
         append(client.requestID)
     }
@@ -53,6 +63,8 @@ extension HeaderFields {
     /// Adds X-Request-ID: for upstreams, and for answers whose shape a guide fixes and which have no other place for it.
     package mutating func append(_ id: RequestID) {
         // An id is plain characters only.
-        try? append(.xRequestID, checking: id.description)
+        id.withBytes { bytes in
+            unsafe bytes.withUnsafeBytes { bytes in try? unsafe append(.xRequestID, checking: bytes) }
+        }
     }
 }

@@ -5,16 +5,25 @@ package import GatewayHTTP
 ///
 /// Rendered as `{"error":{"code","message"},"requestId"}` unless the plugin's guide promises another shape.
 package struct GatewayFault: Error, Sendable {
+    /// Whose doing it was, for logs and metrics; clients are not told.
     package enum Source: Sendable { case client, gateway, upstream }
 
+    /// What the client is answered; 400 or above.
     package let status: Status
     /// Stable, lower case with underscores: `token_expired`.
     package let code: String
+    /// One or two sentences: what is wrong and what to do. Shown to strangers, so no names from behind the gateway.
     package let message: String
+    /// Whose doing it was.
     package let source: Source
     /// Sent with the error, such as `Retry-After`.
     package var fields: HeaderFields
 
+    /// Throw it from a handler or middleware; the server answers it.
+    ///
+    /// - Parameters:
+    ///   - code: Stable, for programs.
+    ///   - message: For a person who has never seen this gateway.
     package init(
         _ status: Status, _ code: String, _ message: String, source: Source = .client,
         fields: HeaderFields = HeaderFields()
@@ -26,10 +35,14 @@ package struct GatewayFault: Error, Sendable {
         self.fields = fields
     }
 
+    /// 404.
     package static func notFound(_ message: String = "Nothing is served at this path.") -> GatewayFault {
         GatewayFault(.notFound, "not_found", message)
     }
 
+    /// 413.
+    ///
+    /// - Parameter limit: In bytes.
     package static func contentTooLarge(limit: Int) -> GatewayFault {
         GatewayFault(
             .contentTooLarge, "content_too_large", "The request body is larger than the \(limit) bytes allowed here.")
@@ -50,4 +63,9 @@ package struct GatewayFault: Error, Sendable {
         fields.append(.contentType, "application/json")
         return Response(status: status, fields: fields, body: .bytes(json.bytes))
     }
+}
+
+extension GatewayFault: CustomStringConvertible {
+    /// For logs: `502 not_ok: The answer was 404 Not Found.`
+    package var description: String { "\(status.code) \(code): \(message)" }
 }

@@ -8,6 +8,14 @@ package typealias Handler = @Sendable (Request) async throws -> Response
 ///     response ◀── A ◀── B ◀──────┘
 /// ```
 package protocol Middleware: Sendable {
+    /// Called for each request in its scope, on the request's loop. Requests run at the same time on several loops, so
+    /// what
+    /// a middleware stores is `Sendable`.
+    ///
+    /// Call `next` once to go on, or not at all to answer here. A refusal from further in arrives as a thrown
+    /// ``GatewayFault``, not as a response: catch it to see it, and throw it on.
+    ///
+    /// - Throws: ``GatewayFault`` to refuse. Any other error becomes a 500 whose reason is in the log only.
     func handle(_ request: Request, next: Next) async throws -> Response
 }
 
@@ -21,6 +29,9 @@ package struct Next: Sendable {
         self.index = index
     }
 
+    /// Runs what is behind: further middleware, then the handler.
+    ///
+    /// - Throws: What those throw.
     @inline(__always)
     package func callAsFunction(_ request: Request) async throws -> Response {
         guard index < chain.middleware.count else { return try await chain.handler(request) }
@@ -33,6 +44,7 @@ package final class Chain: Sendable {
     let middleware: [any Middleware]
     let handler: Handler
 
+    /// - Parameter middleware: Outermost first.
     package init(middleware: [any Middleware], handler: @escaping Handler) {
         self.middleware = middleware
         self.handler = handler
@@ -44,6 +56,9 @@ package final class Chain: Sendable {
     /// The handler itself where nothing stands around it: every async call costs a frame, so the common one is saved.
     package var plainHandler: Handler? { middleware.isEmpty ? handler : nil }
 
+    /// Answers a request. On its loop.
+    ///
+    /// - Throws: What middleware and handler throw.
     @inline(__always)
     package func run(_ request: Request) async throws -> Response {
         try await Next(chain: self, index: 0)(request)

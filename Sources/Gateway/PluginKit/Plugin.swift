@@ -5,6 +5,7 @@ package import GatewayConfig
 /// A plugin is a value: `init` stores its settings, ``register(with:)`` declares everything it adds. Neither does any
 /// I/O, so `gateway check` and `gateway plugins` can run both without side effects.
 package protocol Plugin: Sendable {
+    /// What it reads from the environment, under the prefix ``PluginName/settingsPrefix``. ``NoSettings`` for none.
     associatedtype Configuration: Settings
 
     /// How `PLUGINS`, logs and metric names call it.
@@ -14,6 +15,7 @@ package protocol Plugin: Sendable {
     /// Whether it runs when `PLUGINS` is unset and its required settings are there.
     static var isOnByDefault: Bool { get }
 
+    /// Stores what it needs of `settings`. No I/O.
     init(settings: Configuration)
 
     /// Declares routes, middleware, sockets, services, checks and metrics, in order.
@@ -25,20 +27,25 @@ package protocol Plugin: Sendable {
 }
 
 extension Plugin {
+    /// On, as soon as it is configured.
     package static var isOnByDefault: Bool { true }
 }
 
 /// The settings of a plugin that has none.
 package struct NoSettings: Settings {
+    /// Reads nothing.
     package init(from env: inout SettingsReader) {}
 }
 
 /// A plugin's name: lower-case letters, digits and hyphens. Part of the program, so it can name log lines and metrics.
 package struct PluginName: Hashable, Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
+    /// The name as the program spells it.
     package let literal: StaticString
 
+    /// Every name is a literal: `"hello"`.
     package init(stringLiteral literal: StaticString) { self.literal = literal }
 
+    /// The name as text.
     package var text: String { literal.description }
     package var description: String { text }
 

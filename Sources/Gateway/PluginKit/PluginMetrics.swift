@@ -10,6 +10,7 @@ package final class PluginMetrics: Sendable {
     private let collected = Mutex<[String]>([])
     private let names = Mutex<Set<String>>([])
 
+    /// Made by the server, one for each plugin.
     package init(plugin: PluginName, registry: Metrics) {
         self.plugin = plugin
         self.registry = registry
@@ -18,26 +19,37 @@ package final class PluginMetrics: Sendable {
     /// What went wrong, for the start to report.
     package var problems: [String] { collected.withLock { $0 } }
 
+    /// A number that only grows, summed over the loops.
+    ///
+    /// - Parameter name: Ends in `_total`; `greeted_total` of the plugin `hello` is `gateway_hello_greeted_total`.
     package func counter(_ name: String, _ help: String) -> Counter {
         make(.unregistered) { () throws(MetricError) in try registry.counter(once(name), help, owner: plugin.text) }
     }
 
+    /// A number that goes up and down. ``Gauge/add(_:)`` and ``Gauge/subtract(_:)`` may be called on different loops.
     package func gauge(_ name: String, _ help: String) -> Gauge {
         make(.unregistered) { () throws(MetricError) in try registry.gauge(once(name), help, owner: plugin.text) }
     }
 
+    /// A distribution: by default of latencies, in seconds, told in microseconds.
+    ///
+    /// - Parameter name: Ends in its unit, such as `_seconds`.
     package func histogram(_ name: String, _ help: String, shape: HistogramShape = .latency) -> Histogram {
         make(.unregistered) { () throws(MetricError) in
             try registry.histogram(once(name), help, shape, owner: plugin.text)
         }
     }
 
+    /// Counters told apart by labels. Take the handle of each label value once, at registration where that is possible.
+    ///
+    /// - Parameter labels: Their names. Values must come from a small, fixed set, never from a request.
     package func counters(_ name: String, _ help: String, labels: [String]) -> MetricFamily<Counter> {
         make(.unregistered(labels: labels)) { () throws(MetricError) in
             try registry.counters(once(name), help, labels: labels, owner: plugin.text)
         }
     }
 
+    /// Gauges told apart by labels, under the same rule.
     package func gauges(_ name: String, _ help: String, labels: [String]) -> MetricFamily<Gauge> {
         make(.unregistered(labels: labels)) { () throws(MetricError) in
             try registry.gauges(once(name), help, labels: labels, owner: plugin.text)

@@ -7,6 +7,7 @@ package import GatewayWebSocket
 
 /// Who may use a route.
 package enum Access: Hashable, Sendable {
+    /// No token is asked for; one that was sent is not looked at, and ``Request/principal`` is `nil`.
     case anyone
     /// A verified token.
     case signedIn
@@ -16,11 +17,14 @@ package enum Access: Hashable, Sendable {
 
 /// A port of the gateway. The main one is always there; a plugin may open the port its guide promises.
 package struct EntryPoint: Hashable, Sendable {
+    /// Unique among the ports; how logs call it.
     package let name: String
+    /// `nil` for the gateway's own two, whose addresses are settings of the core.
     package let listen: ListenAddress?
     /// Whether it speaks TLS when certificates are configured.
     package let isEncrypted: Bool
 
+    /// Plugins call ``Registrar/entryPoint(_:listen:isEncrypted:)``, which opens the port too.
     package init(name: String, listen: ListenAddress?, isEncrypted: Bool = true) {
         self.name = name
         self.listen = listen
@@ -37,13 +41,20 @@ package struct EntryPoint: Hashable, Sendable {
 package struct Route: Sendable {
     /// `nil` answers every method.
     package let method: Method?
+    /// Which paths.
     package let pattern: RoutePattern
+    /// Who may use it, asked before the handler runs.
     package let access: Access
+    /// The port it is found on.
     package let entryPoint: EntryPoint
+    /// Whose it is: requests are counted under this name.
     package let plugin: PluginName
+    /// Whether a request without an upgrade is answered 426.
     package let isWebSocket: Bool
+    /// What answers.
     package let handler: Handler
 
+    /// Plugins call ``Registrar/route(_:_:access:at:_:)`` and its relatives.
     package init(
         method: Method?, pattern: RoutePattern, access: Access, entryPoint: EntryPoint, plugin: PluginName,
         isWebSocket: Bool, handler: @escaping Handler
@@ -60,10 +71,14 @@ package struct Route: Sendable {
 
 /// Work that runs beside requests, from start to drain, on one loop.
 package struct BackgroundService: Sendable {
+    /// How logs call it.
     package let name: String
+    /// Whose it is.
     package let plugin: PluginName
+    /// Called on the loop it was given, again after it has thrown.
     package let run: @Sendable (ServiceContext) async throws -> Void
 
+    /// Plugins call ``Registrar/service(_:_:)``.
     package init(
         name: String, plugin: PluginName, run: @escaping @Sendable (ServiceContext) async throws -> Void
     ) {
@@ -75,9 +90,12 @@ package struct BackgroundService: Sendable {
 
 /// What a background service may use.
 package struct ServiceContext: Sendable {
+    /// The loop that the service runs on, and stays on.
     package let loop: EventLoop
+    /// Speaks under the plugin's name.
     package let log: Logger
 
+    /// Made by the server.
     package init(loop: EventLoop, log: Logger) {
         self.loop = loop
         self.log = log
@@ -91,6 +109,7 @@ package struct ServiceContext: Sendable {
 
 /// Whether a part can do its work.
 package enum Health: Sendable, Equatable {
+    /// Works.
     case healthy
     /// Works, with less than all of it; probes still answer 200.
     case degraded(String)
@@ -98,24 +117,37 @@ package enum Health: Sendable, Equatable {
     case unhealthy(String)
 }
 
+/// A question that `/readyz` asks.
 package struct HealthCheck: Sendable {
+    /// How `/readyz` on the operations port lists it.
     package let name: String
+    /// Whose it is.
     package let plugin: PluginName
+    /// Called for every probe, on any loop; must not block.
     package let check: @Sendable () -> Health
 }
 
 /// Everything the enabled plugins declared, in order.
 package struct Registrations: Sendable {
+    /// Middleware, and which requests it sees.
     package struct ScopedMiddleware: Sendable {
+        /// What runs.
         package let middleware: any Middleware
+        /// Which requests it sees.
         package let scope: Scope
+        /// Whose it is, which decides what its own routes are.
         package let plugin: PluginName
     }
 
+    /// In the order of declaration, which does not matter for finding them.
     package var routes: [Route] = []
+    /// Outermost first.
     package var middleware: [ScopedMiddleware] = []
+    /// Spread over the loops in turn.
     package var services: [BackgroundService] = []
+    /// Asked in order.
     package var healthChecks: [HealthCheck] = []
+    /// The ports of plugins; the gateway's own are not among them.
     package var entryPoints: [EntryPoint] = []
     /// Problems of the declarations themselves; they stop the start.
     package var problems: [String] = []
@@ -135,12 +167,15 @@ package struct Registrations: Sendable {
 
 /// Where a plugin declares what it adds.
 package struct Registrar {
+    /// Whose declarations these are.
     package let plugin: PluginName
     /// Metrics named `gateway_<plugin>_…`.
     package let metrics: PluginMetrics
     /// Requests to other servers, on the caller's loop, from its pool.
     package let upstream: UpstreamClient
+    /// Speaks under the plugin's name. May be kept and used on any thread.
     package let log: Logger
+    /// Everything the plugin has declared so far.
     package private(set) var registrations = Registrations()
     private let told: GatewayContext
     private let notes = Notes()
@@ -150,6 +185,7 @@ package struct Registrar {
         var hasAskedForContext = false
     }
 
+    /// Made by the server, one for each plugin, in the order of PLUGINS.
     package init(
         plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, log: Logger, context: GatewayContext
     ) {
@@ -171,6 +207,10 @@ package struct Registrar {
 
     // MARK: Middleware
 
+    /// Adds middleware. The order of calls is the order of the chain, outermost first; plugins come in the order of
+    /// PLUGINS.
+    ///
+    /// - Parameter scope: Which requests it sees.
     package mutating func use(_ middleware: some Middleware, on scope: Scope) {
         registrations.middleware.append(.init(middleware: middleware, scope: scope, plugin: plugin))
     }
@@ -182,6 +222,7 @@ package struct Registrar {
         _ pattern: String, access: Access = .anyone, at entry: EntryPoint = .main, _ handler: @escaping Handler
     ) { route(.get, pattern, access: access, at: entry, handler) }
 
+    /// Answers POST.
     package mutating func post(
         _ pattern: String, access: Access = .anyone, at entry: EntryPoint = .main, _ handler: @escaping Handler
     ) { route(.post, pattern, access: access, at: entry, handler) }
@@ -197,22 +238,27 @@ package struct Registrar {
         _ handler: @escaping Handler
     ) { add(method, pattern, access: access, at: entry, isWebSocket: false, handler) }
 
-    /// Declares a WebSocket at a path.
+    /// Declares a WebSocket at a path, as an object that is told what happens: costs an idle socket nothing.
     ///
-    /// - Parameter makeHandler: Called on the socket's loop, once the request has passed middleware and access rules.
+    /// - Parameter makeHandler: Called on the socket's loop, once the request has passed middleware and access rules and
+    ///   before the upgrade is answered. May suspend; throws ``GatewayFault`` to refuse. One object may serve several
+    ///   sockets, if it is `Sendable`.
     package mutating func webSocket(
         _ pattern: String, access: Access = .signedIn, at entry: EntryPoint = .main,
         options: WebSocketOptions = WebSocketOptions(),
-        _ makeHandler: @escaping @Sendable (Request) -> any WebSocketHandler
+        _ makeHandler: @escaping @Sendable (Request) async throws -> any WebSocketHandler
     ) {
-        add(.get, pattern, access: access, at: entry, isWebSocket: true) { _ in
-            Response(
+        add(.get, pattern, access: access, at: entry, isWebSocket: true) { request in
+            let handler = try await makeHandler(request)
+            return Response(
                 status: .switchingProtocols,
-                body: .webSocket(WebSocketUpgrade(options: options, makeHandler: makeHandler)))
+                body: .webSocket(WebSocketUpgrade(options: options) { _ in handler }))
         }
     }
 
     /// Declares a WebSocket as a function that reads messages and may suspend; costs a task per socket.
+    ///
+    /// For one that needs the request too, return a ``SessionHandler`` from the other form.
     package mutating func webSocket(
         _ pattern: String, access: Access = .signedIn, at entry: EntryPoint = .main,
         options: WebSocketOptions = WebSocketOptions(),
@@ -266,6 +312,7 @@ package struct GatewayContext: Equatable, Sendable {
     /// Whose web pages may open sockets where a route has no rule of its own (ALLOWED_ORIGINS).
     package let origins: OriginPolicy
 
+    /// Made by the server.
     package init(mainSocketPaths: [String], loopCount: Int, origins: OriginPolicy = .any) {
         self.mainSocketPaths = mainSocketPaths
         self.loopCount = loopCount

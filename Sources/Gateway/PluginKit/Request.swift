@@ -8,6 +8,7 @@ package import GatewayRuntime
 /// it into storage of the request's own (``detach()``). So everything here may be used at any time while the handler
 /// runs, and a request kept after its response was sent stays readable too.
 @safe package final class Request {
+    /// The loop that the connection lives on; everything here is used on it.
     package let loop: EventLoop
     /// Reads the body as it arrives.
     package private(set) var body: RequestBody
@@ -16,6 +17,7 @@ package import GatewayRuntime
     /// Whether this connection is encrypted here. See ``isSecureForClient``.
     package let isSecure: Bool
 
+    /// The parsed head: ranges into ``headBytes``, for code that must not make a `String`.
     package private(set) var head: RequestHead
     private var bytes: UnsafeRawBufferPointer
     private var owned: UnsafeMutableRawBufferPointer?
@@ -91,6 +93,7 @@ package import GatewayRuntime
 
     // MARK: What a plugin reads
 
+    /// `.other` for a method that the gateway has no name for.
     package var method: Method { head.method }
 
     /// The path as it was sent, percent-encoded, without the query; normalised if it needed that.
@@ -134,9 +137,12 @@ package import GatewayRuntime
 
 /// One piece of a path that a route's pattern named.
 package struct RouteCapture: Sendable {
+    /// As in the pattern: `room` in `/chat/{room}`.
     package let name: String
+    /// The piece of the path, percent-encoded as it came.
     package let value: String
 
+    /// Made by the router.
     package init(name: String, value: String) {
         self.name = name
         self.value = value

@@ -7,6 +7,7 @@ package final class RequestBody {
     private var limit = Int.max
     private var received = 0
 
+    /// Made by the server.
     package init(source: any RequestBodySource) { self.source = source }
 
     /// The request was answered: whoever kept this body must not read those that follow on the connection.
@@ -59,6 +60,10 @@ package final class RequestBody {
 
 /// Where a body's bytes come from: the connection.
 package protocol RequestBodySource: AnyObject {
+    /// The next bytes, `nil` at the end. One reader at a time, on the connection's loop.
+    ///
+    /// - Throws: What ``RequestBody/next()`` does, the route's limit aside.
     func nextBodyChunk() async throws -> [UInt8]?
+    /// Content-Length, in bytes; `nil` when chunked.
     var declaredBodyLength: UInt64? { get }
 }

@@ -3,6 +3,7 @@ package import GatewayRuntime
 
 /// Who sent a request, as far as the gateway can tell: TRUSTED_PROXIES and CLIENT_IP_HEADER decide whom it believes.
 package struct RequestClient: Equatable, Sendable {
+    /// The client's, or the nearest to it that can be believed.
     package var address: IPAddress
     /// Whether the client itself came by TLS, here or at a trusted proxy.
     package var isSecure: Bool
@@ -18,6 +19,7 @@ package struct RequestClient: Equatable, Sendable {
     /// and for one that a trusted proxy speaks for, whose certificate would be the proxy's.
     package var certificate: ClientCertificate?
 
+    /// Made by the server.
     package init(address: IPAddress, isSecure: Bool, isOnThisMachine: Bool) {
         self.address = address
         self.isSecure = isSecure
@@ -31,6 +33,7 @@ package struct RequestClient: Equatable, Sendable {
 }
 
 extension SocketAddress {
+    /// The address alone, without the port.
     package var ipAddress: IPAddress {
         let bytes = bytes
         // A socket address has four or sixteen bytes.

@@ -3,10 +3,14 @@ package import GatewayUpstream
 
 /// What a handler answers. Framing, date and connection fields are the server's business.
 package struct Response {
+    /// A final one; 101 stands only with ``ResponseBody/webSocket(_:)``.
     package var status: Status
+    /// Without Content-Length, Transfer-Encoding, Connection and Date, which the server writes.
     package var fields: HeaderFields
+    /// Dropped by the server where status or method forbid one.
     package var body: ResponseBody
 
+    /// Of its parts; an empty 200 by default.
     package init(status: Status = .ok, fields: HeaderFields = HeaderFields(), body: ResponseBody = .empty) {
         self.status = status
         self.fields = fields
@@ -44,9 +48,13 @@ package struct Response {
 
 /// The forms a response body takes.
 package enum ResponseBody {
+    /// No bytes: `Content-Length: 0` where a length is due.
     case empty
+    /// Bytes of the program itself; nothing is copied or counted.
     case literal(StaticString)
+    /// The whole body in memory. Its size is the handler's responsibility.
     case bytes([UInt8])
+    /// See ``Response/stream(status:fields:length:_:)``.
     case stream(length: UInt64?, (BodyWriter) async throws -> Void)
     /// Passes an upstream's body on; between plain sockets without copying it.
     case upstream(UpstreamBody)
@@ -64,8 +72,11 @@ package protocol BodyWriter: AnyObject {
 
 /// The field blocks that most responses share, built once.
 package enum ContentTypes {
+    /// `text/plain` in UTF-8.
     package static let text = one("text/plain; charset=utf-8")
+    /// `application/json`.
     package static let json = one("application/json")
+    /// `text/html` in UTF-8.
     package static let html = one("text/html; charset=utf-8")
 
     private static func one(_ type: StaticString) -> HeaderFields {

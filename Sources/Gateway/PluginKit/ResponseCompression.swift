@@ -29,6 +29,7 @@ package struct ResponseCompression: Middleware {
     /// Compressing more than this at once would keep a loop from its other connections.
     private static let oneShotLimit = 64 << 10
 
+    /// - Parameter context: ``Registrar/context``.
     package init(in context: GatewayContext, limits: ResponseCompressionLimits = ResponseCompressionLimits()) {
         let level = min(max(limits.level, 1), 9)
         self.limits = limits

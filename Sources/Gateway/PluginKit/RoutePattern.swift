@@ -1,13 +1,18 @@
 /// A path with named parts: `/exact`, `/proxy/segment/{link}`, `/files/{path...}`.
 package struct RoutePattern: Sendable, Hashable, CustomStringConvertible {
+    /// What stands between two slashes.
     package enum Segment: Sendable, Hashable {
+        /// This text, exactly.
         case literal(String)
+        /// Any text but none, under a name.
         case capture(String)
         /// Everything that is left, at least one byte; only as the last segment.
         case rest(String)
     }
 
+    /// As it was written.
     package let description: String
+    /// In order; `/` is one empty literal.
     package let segments: [Segment]
 
     /// `nil` unless it starts with `/`, names are letters and differ, and `{name...}` comes last.

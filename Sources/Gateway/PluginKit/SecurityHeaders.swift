@@ -5,18 +5,24 @@ package struct SecurityHeaders: Middleware {
     /// Whose pages may show these responses in a frame: `frame-ancestors` (CSP level 2), which every browser obeys
     /// before X-Frame-Options.
     package enum Framing: Sendable, Equatable {
+        /// No page.
         case nobody
+        /// Pages of the same scheme, host and port.
         case sameOrigin
         /// Pages of the same origin, and of those named, such as `https://player.example`.
         case origins([String])
+        /// Every page.
         case anybody
     }
 
     /// How long browsers insist on TLS after a visit by TLS.
     package struct TransportSecurity: Sendable, Equatable {
+        /// Sent in whole seconds.
         package let maximumAge: Duration
+        /// Whether every host below this one is meant too.
         package let includesSubdomains: Bool
 
+        /// See ``halfYear`` before choosing more: browsers do not forget early.
         package init(maximumAge: Duration, includesSubdomains: Bool = false) {
             self.maximumAge = maximumAge
             self.includesSubdomains = includesSubdomains

@@ -11,6 +11,7 @@ package struct StaticFileOptions: Sendable {
     package var servesPrecompressed = true
     /// Media types by extension in lower case, before those in ``MediaTypes``.
     package var types: [String: String] = [:]
+    /// What serving may take.
     package var limits = StaticFileLimits()
 
     package init() {}
@@ -71,6 +72,7 @@ package struct StaticFiles: Sendable {
     private let limits: StaticFileLimits
     private let caches: PerLoop<StaticFileCache>
 
+    /// - Parameter root: As in ``Registrar/files(_:from:access:at:options:)``, which most plugins call instead.
     package init(root: String, options: StaticFileOptions = StaticFileOptions(), in context: GatewayContext) {
         loader = StaticFileLoader(tree: FileTree(root: root), options: options)
         let limits = options.limits

@@ -7,6 +7,7 @@ package import GatewayWebSocket
 ///
 /// A handler that never suspends costs an idle socket nothing but its own stored properties.
 package protocol WebSocketHandler: AnyObject {
+    /// The 101 has been sent. Told once, first.
     func opened(_ socket: any WebSocket)
     /// `message` is valid until this returns; copy what must live longer.
     func received(_ message: WebSocketMessage, on socket: any WebSocket)
@@ -24,16 +25,20 @@ extension WebSocketHandler {
 
 /// One complete message, in the loop's buffer.
 @safe package struct WebSocketMessage {
+    /// What the peer says the payload is.
     package enum Kind: Sendable { case text, binary }
 
+    /// Text or binary, as the peer declared it.
     package let kind: Kind
     private let storage: UnsafeRawBufferPointer
 
+    /// Made by the server for the length of one call.
     package init(kind: Kind, borrowing storage: UnsafeRawBufferPointer) {
         self.kind = kind
         unsafe self.storage = storage
     }
 
+    /// Bytes of payload, decompressed.
     package var count: Int { unsafe storage.count }
     /// Reads the payload in place.
     package func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R { try unsafe body(storage) }
@@ -45,9 +50,11 @@ extension WebSocketHandler {
 
 /// An open WebSocket, on its loop.
 package protocol WebSocket: AnyObject {
+    /// The loop it lives on: every call of this protocol is made there.
     var loop: EventLoop { get }
     /// Who opened it, if the route asked for a token.
     var principal: Principal? { get }
+    /// What logs call the request that opened it.
     var requestID: RequestID { get }
     /// The negotiated subprotocol.
     var subprotocol: String? { get }
@@ -61,22 +68,30 @@ package protocol WebSocket: AnyObject {
     /// - Returns: Whether it was accepted.
     @discardableResult
     func send(_ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer) -> Bool
+    /// Sends a message that goes to many sockets: framed and compressed once for all of them, on whatever loop they are.
+    ///
+    /// - Returns: As ``send(_:_:)``, whose policy holds here too.
+    @discardableResult
+    func send(_ message: PreparedMessage) -> Bool
     /// Starts the closing handshake.
     ///
     /// - Parameter code: One that may stand in a close frame, or ``CloseCode/withoutCode`` for a frame without.
     func close(_ code: CloseCode, reason: String)
     /// Stops and resumes delivery of messages: the peer is slowed down by TCP. Control frames wait too.
     func pause()
+    /// See ``pause()``.
     func resume()
 }
 
 extension WebSocket {
+    /// Sends text; returns as ``send(_:_:)`` does.
     @discardableResult
     package func send(text: String) -> Bool {
         var text = text
         return text.withUTF8 { unsafe send(.text, UnsafeRawBufferPointer($0)) }
     }
 
+    /// Sends bytes; returns as ``send(_:_:)`` does.
     @discardableResult
     package func send(binary: [UInt8]) -> Bool { unsafe binary.withUnsafeBytes { unsafe send(.binary, $0) } }
 
@@ -110,9 +125,14 @@ package struct WebSocketOptions: Sendable {
 
 /// A handler's answer to an upgrade request: what runs on the socket once it is open.
 package struct WebSocketUpgrade {
+    /// What the socket may do.
     package let options: WebSocketOptions
+    /// Called once the opening handshake has succeeded, on the socket's loop.
     package let makeHandler: (Request) -> any WebSocketHandler
 
+    /// For routes that decide by themselves whether a request becomes a socket;
+    /// ``Registrar/webSocket(_:access:at:options:_:)``
+    /// does it for the rest.
     package init(options: WebSocketOptions, makeHandler: @escaping (Request) -> any WebSocketHandler) {
         self.options = options
         self.makeHandler = makeHandler

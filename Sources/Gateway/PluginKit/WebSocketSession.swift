@@ -1,17 +1,22 @@
-import GatewayWebSocket
+package import GatewayWebSocket
 
 /// A WebSocket as a sequence of messages, for handlers that suspend.
 ///
 /// At most ``limit`` messages wait; then the peer is slowed down until the session has caught up. When the socket closes
 /// the session's task is cancelled; messages that arrived before can still be read.
 package final class WebSocketSession {
+    /// One whole message, copied out of the loop's buffer.
     package struct Message: Sendable {
+        /// Text or binary, as the peer declared it.
         package let kind: WebSocketMessage.Kind
+        /// The payload, decompressed.
         package let bytes: [UInt8]
 
+        /// The payload as text; valid UTF-8 was checked already for text messages.
         package var text: String { String(decoding: bytes, as: UTF8.self) }
     }
 
+    /// The socket itself, for what a session has no function for.
     package let socket: any WebSocket
     /// Most messages that wait for the session to read them.
     package static let limit = 16
@@ -57,6 +62,9 @@ package final class WebSocketSession {
         socket.send(text: text)
     }
 
+    /// Sends bytes and waits while the peer is slow. Several tasks may send.
+    ///
+    /// - Throws: `CancellationError` once the socket has closed.
     package func send(_ bytes: [UInt8]) async throws {
         try await room()
         socket.send(binary: bytes)
@@ -93,15 +101,21 @@ package final class WebSocketSession {
     }
 }
 
-/// Feeds a ``WebSocketSession`` and runs the plugin's function over it.
-final class SessionHandler: WebSocketHandler {
+/// A function over a ``WebSocketSession`` as the handler of one socket.
+///
+/// `Registrar.webSocket(_:access:at:options:session:)` makes one where the function needs the socket only. Return one from
+/// the other form where it needs something of the request as well, such as a capture, or where the request may be refused.
+package final class SessionHandler: WebSocketHandler {
     private let run: @Sendable (WebSocketSession) async throws -> Void
     private var session: WebSocketSession?
     private var task: Task<Void, Never>?
 
-    init(run: @escaping @Sendable (WebSocketSession) async throws -> Void) { self.run = run }
+    /// - Parameter run: Called in a task of its own on the socket's loop, once the socket is open. The socket closes when
+    ///   it ends: with 1000 when it returns, 1001 when it throws `CancellationError`, 1011 on any other error.
+    package init(run: @escaping @Sendable (WebSocketSession) async throws -> Void) { self.run = run }
 
-    func opened(_ socket: any WebSocket) {
+    /// Starts the function.
+    package func opened(_ socket: any WebSocket) {
         let session = WebSocketSession(socket: socket)
         self.session = session
         let run = run
@@ -117,10 +131,13 @@ final class SessionHandler: WebSocketHandler {
         }
     }
 
-    func received(_ message: WebSocketMessage, on socket: any WebSocket) { session?.received(message) }
-    func drained(_ socket: any WebSocket) { session?.drained() }
+    /// Queues the message for the function.
+    package func received(_ message: WebSocketMessage, on socket: any WebSocket) { session?.received(message) }
+    /// Lets senders go on.
+    package func drained(_ socket: any WebSocket) { session?.drained() }
 
-    func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {
+    /// Cancels the function.
+    package func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {
         session?.closed()
         session = nil
         // What it waits for beside the socket has lost its purpose.

@@ -23,6 +23,9 @@ package import GatewayBytes
     /// Counts the fillings of ``receiveBuffer``; whoever borrows from it compares in debug builds.
     package private(set) var receiveGeneration: UInt64 = 0
 
+    /// For relays between sockets.
+    package let pipes: PipePool
+
     let poller: Poller
     private let inbox: Inbox
     private var inboxDescriptor: WatchedDescriptor
@@ -62,6 +65,7 @@ package import GatewayBytes
         turnEnded = now
         slowTurn = limits.slowTurn.wholeNanoseconds
         timers = TimerWheel(now: now)
+        pipes = PipePool(limit: limits.idlePipes)
         poller = try Poller.make(capacity: limits.eventsPerTurn)
         let wake = eventfd(0, linux_eventfd_flags)
         guard wake >= 0 else { throw SystemError("eventfd") }

@@ -8,6 +8,8 @@ package struct RuntimeLimits: Sendable {
     package var outputBuffer: ByteCount = .kibibytes(128)
     /// Most events taken from the kernel in one turn.
     package var eventsPerTurn = 512
+    /// Most pipes kept for the next relay, per loop; each takes two descriptors.
+    package var idlePipes = 8
     /// Most jobs run because of one event, so that a busy task leaves room for others.
     package var jobsPerEvent = 256
     /// Most jobs run at the end of a turn.

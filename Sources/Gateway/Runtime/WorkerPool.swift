@@ -6,7 +6,9 @@ import Glibc
 /// Bounded both ways: a fixed number of threads, started when first needed, and a queue that refuses when full.
 package final class WorkerPool: Sendable {
     /// The queue is full: the process is asked for more blocking work than it can do.
-    package struct Busy: Error, Sendable {}
+    package struct Busy: Error, Sendable {
+        package init() {}
+    }
 
     private struct State {
         var waiting: [@Sendable () -> Void] = []

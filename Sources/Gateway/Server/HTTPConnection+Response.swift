@@ -45,7 +45,10 @@ extension HTTPConnection {
             writeWhole(response, to: request, body: .length(UInt64(text.utf8CodeUnitCount))) { $0.append(text) }
         case .bytes(let bytes):
             writeWhole(response, to: request, body: .length(UInt64(bytes.count))) { $0.append(bytes) }
-        case .stream, .upstream, .webSocket: return false
+        case .upstream(let upstream):
+            guard let bytes = upstream.takeAtOnce() else { return false }
+            writeWhole(response, to: request, body: .length(UInt64(bytes.count))) { $0.append(bytes) }
+        case .stream, .webSocket: return false
         }
         record(response.status, request, started: started)
         return true

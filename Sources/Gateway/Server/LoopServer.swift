@@ -5,6 +5,7 @@ import GatewayRuntime
 import GatewayTLS
 import GatewayTelemetry
 import GatewayTransport
+import GatewayUpstream
 import GatewayWebSocket
 import PluginKit
 
@@ -305,8 +306,18 @@ final class LoopServer {
         return GatewayFault(.methodNotAllowed, "method_not_allowed", "This path answers \(allowed).", fields: fields)
     }
 
-    /// An error no plugin expected: logged in full, told to the client without detail.
+    /// An error that a plugin let through: logged in full, told to the client without detail.
     func unexpected(_ error: any Error, in request: Request) -> GatewayFault {
+        if let error = error as? UpstreamError {
+            log.warn(
+                "upstream failed", .string("plugin", request.plugin.text), .string("reason", error.description),
+                .request(request.id))
+            return GatewayFault(error)
+        }
+        if error is WorkerPool.Busy {
+            log.warn("worker threads are busy", .string("plugin", request.plugin.text), .request(request.id))
+            return GatewayFault(.serviceUnavailable, "busy", "The gateway is busy. Try again.", source: .gateway)
+        }
         log.error(
             "request failed", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
             .request(request.id))

@@ -309,6 +309,25 @@ extension WebSocketConnection: WebSocket {
 
     @discardableResult
     func send(_ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer) -> Bool {
+        guard accepts() else { return false }
+        let deflate = reader.deflate
+        stream.write { output in
+            unsafe MessageWriter.append(
+                kind == .text ? .text : .binary, payload, deflate: deflate, using: server.codecs, to: &output)
+        }
+        return true
+    }
+
+    @discardableResult
+    func send(_ message: PreparedMessage) -> Bool {
+        guard accepts() else { return false }
+        let deflate = reader.deflate
+        stream.write { message.append(to: &$0, deflate: deflate, using: server.codecs) }
+        return true
+    }
+
+    /// Whether one more message may be written now; if not, does what the policy says.
+    private func accepts() -> Bool {
         guard closing.mayWrite, stream.isOpen else { return false }
         let unsent = stream.unsent
         switch policy ?? .close(limit: server.sendLimit) {
@@ -324,11 +343,6 @@ extension WebSocketConnection: WebSocket {
         // The gap is told where it is, before what comes after it.
         notifyDropped()
         server.metrics.sockets.messagesSent.increment()
-        let deflate = reader.deflate
-        stream.write { output in
-            unsafe MessageWriter.append(
-                kind == .text ? .text : .binary, payload, deflate: deflate, using: server.codecs, to: &output)
-        }
         return true
     }
 

@@ -15,15 +15,18 @@ extension ByteStream {
     ///
     /// The bytes are valid until anything on this loop receives again. `.end` and `.failed` are final and repeat.
     ///
-    /// - Parameter prefix: Smaller than the loop's buffer, or nothing can be received.
-    package func receive(after prefix: [UInt8] = []) -> Received {
+    /// - Parameters:
+    ///   - prefix: Smaller than the loop's buffer, or nothing can be received.
+    ///   - limit: Most bytes to receive; the rest stays with the kernel, which says again that it is there.
+    package func receive(after prefix: [UInt8] = [], atMost limit: Int = .max) -> Received {
         guard state == .open else { return .failed(.local) }
         if let inputEnd { return inputEnd }
         let buffer = unsafe loop.receiveBuffer
         guard prefix.count < buffer.count else { return .wouldBlock }
         loop.willReceive()
         if !prefix.isEmpty { unsafe buffer.copyBytes(from: prefix) }
-        let room = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[prefix.count...])
+        let room = unsafe UnsafeMutableRawBufferPointer(
+            rebasing: buffer[prefix.count..<prefix.count + min(limit, buffer.count - prefix.count)])
         switch unsafe cipher == nil ? receivePlain(into: room) : receiveSealed(into: room) {
         case .bytes(let count, _):
             received &+= UInt64(count)

@@ -17,9 +17,6 @@ package enum RelayError: Error, Equatable, Sendable {
 /// Measured at a fifth of the CPU of reading and writing. Both streams are watched edge-triggered meanwhile, so waiting
 /// costs no system call but the wait: any event on either wakes the relay, which then tries both again.
 package final class SpliceRelay: TimerTarget {
-    /// Asked of the kernel for each pipe. A megabyte is granted too, but the pipes of one user may only take 64 MiB
-    /// together; beyond that the kernel gives new ones two pages.
-    private static let pipeCapacity = 256 << 10
     /// Bytes after which the loop's other connections have their turn, even if neither side ever has to wait.
     private static let turnBytes: UInt64 = 1 << 20
 
@@ -27,7 +24,7 @@ package final class SpliceRelay: TimerTarget {
     private let sink: ByteStream
     private let loop: EventLoop
     private let patience: Duration
-    private var pipe: Pipe
+    private let lent: PooledPipe
     private var left: UInt64 = 0
     private var moved: UInt64 = 0
     private var movedAtCheck: UInt64 = 0
@@ -44,7 +41,7 @@ package final class SpliceRelay: TimerTarget {
         self.patience = patience
         loop = source.loop
         do throws(SystemError) {
-            pipe = try Pipe.make(capacity: Self.pipeCapacity)
+            lent = try source.loop.pipes.take()
         } catch {
             throw .system(error)
         }
@@ -79,6 +76,7 @@ package final class SpliceRelay: TimerTarget {
         loop.cancelTimer(timer)
         source.endRelay()
         sink.endRelay()
+        loop.pipes.giveBack(lent)
         if let failure { throw failure }
     }
 
@@ -86,11 +84,11 @@ package final class SpliceRelay: TimerTarget {
         var turnEnd = Self.turnBytes
         while moved < count {
             if let failure { return failure }
-            let before = (moved, pipe.count)
+            let before = (moved, lent.pipe.count)
             fill()
             drain()
             if failure != nil { continue }
-            if before == (moved, pipe.count) { await news() }
+            if before == (moved, lent.pipe.count) { await news() }
             if moved >= turnEnd {
                 turnEnd = moved + Self.turnBytes
                 await loop.nextTurn()
@@ -107,23 +105,23 @@ package final class SpliceRelay: TimerTarget {
     }
 
     private func fill() {
-        let room = Self.pipeCapacity - pipe.count
+        let room = PipePool.capacity - lent.pipe.count
         guard left > 0, room > 0 else { return }
         guard !source.isClosed else { return stop(.sourceEnded) }
-        switch pipe.fill(from: source.descriptor.number, limit: Int(min(left, UInt64(room)))) {
+        switch lent.pipe.fill(from: source.descriptor.number, limit: Int(min(left, UInt64(room)))) {
         case .bytes(let count):
             left -= UInt64(count)
             source.received &+= UInt64(count)
         // Would block also when the pipe is full of small pieces; then it is not empty.
-        case .wouldBlock: if sourceIsGone, pipe.count == 0 { stop(.sourceEnded) }
+        case .wouldBlock: if sourceIsGone, lent.pipe.count == 0 { stop(.sourceEnded) }
         case .end, .failed: stop(.sourceEnded)
         }
     }
 
     private func drain() {
-        guard pipe.count > 0 else { return }
+        guard lent.pipe.count > 0 else { return }
         guard !sink.isClosed else { return stop(.sinkClosed) }
-        switch pipe.drain(into: sink.descriptor.number, more: left > 0) {
+        switch lent.pipe.drain(into: sink.descriptor.number, more: left > 0) {
         case .bytes(let count):
             moved += UInt64(count)
             sink.sent &+= UInt64(count)

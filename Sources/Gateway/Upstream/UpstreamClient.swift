@@ -58,12 +58,11 @@ package final class UpstreamClient: Sendable {
     package func send(_ request: UpstreamRequest) async throws -> UpstreamResponse {
         let pool = try currentPool()
         let timeouts = request.timeouts ?? pool.settings.timeouts
-        let origin = UpstreamOrigin(of: request)
         var isRetry = false
         while true {
             try Task.checkCancellation()
             let connection = try await pool.connection(
-                to: origin, address: request.url.address, fresh: isRetry, timeouts: timeouts)
+                to: request.url, request.destination, fresh: isRetry, timeouts: timeouts)
             guard !Task.isCancelled else {
                 connection.finish(reusable: true)
                 throw CancellationError()

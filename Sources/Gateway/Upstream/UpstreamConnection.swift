@@ -25,6 +25,7 @@ final class UpstreamConnection {
     private var buffer: [UInt8] = []
     private var used = 0
     private var inputWait: LoopWait?
+    private var isReadingHead = false
     private var ending: Ending?
 
     private var pump: Task<Void, Never>?
@@ -43,6 +44,8 @@ final class UpstreamConnection {
 
     /// Unsent request bytes above which a streamed body waits.
     private static let sendLimit = 256 << 10
+    /// Most bytes received at once before the head is read.
+    private static let headReceiveLimit = 32 << 10
     /// Most interim responses before a real one.
     private static let interimLimit = 8
 
@@ -96,9 +99,9 @@ final class UpstreamConnection {
     private static func appendHead(
         of request: UpstreamRequest, _ intent: ConnectionIntent, to output: inout OutputBuffer
     ) throws(RequestWriteError) {
-        let host = request.host.map { Array($0.utf8) } ?? Array(request.url.authority)
+        let host = request.host.map { ArraySlice($0.utf8) } ?? request.url.authority
         try output.appendRequestHead(
-            method: request.method, target: Array(request.url.target).span, host: host.span, fields: request.fields,
+            method: request.method, target: request.url.target.span, host: host.span, fields: request.fields,
             body: request.outgoingBody, connection: intent)
     }
 
@@ -142,14 +145,17 @@ final class UpstreamConnection {
         of request: UpstreamRequest, within patience: Duration, upgrades: Bool
     ) async throws -> (head: ResponseHead, bytes: [UInt8]) {
         var head = ResponseHead()
+        isReadingHead = true
+        defer { isReadingHead = false }
         for _ in 0..<Self.interimLimit {
             parser.reset()
             while try !parse(&head, request.method) { try await headArrival(within: patience) }
-            let bytes = Array(buffer[..<head.length])
             if head.isInterim {
                 buffer.removeFirst(head.length)
                 continue
             }
+            // With what follows, which is cheaper than a copy of the part that is meant.
+            let bytes = buffer
             guard upgrades || head.status != .switchingProtocols else {
                 throw UpstreamError.malformed("it switches protocols, which was not asked for")
             }
@@ -241,6 +247,9 @@ final class UpstreamConnection {
 
     private var hasBuffered: Bool { used < buffer.count }
 
+    /// Whether `count` bytes have arrived that nobody has taken.
+    func hasBuffered(_ count: UInt64) -> Bool { UInt64(buffer.count - used) >= count }
+
     /// Suspends until something arrived or the connection ended.
     private func arrival(until deadline: MonotonicTime) async -> LoopWait.Outcome {
         stream.resumeInput()
@@ -290,7 +299,8 @@ extension UpstreamConnection: ByteStreamHandler {
             return close()
         }
         guard inputWait != nil else { return stream.pauseInput() }
-        switch stream.receive() {
+        // What comes with a head is copied; of a large body the rest may then go from socket to socket.
+        switch stream.receive(atMost: isReadingHead ? Self.headReceiveLimit : .max) {
         case .bytes(let count, _):
             hasBegunAnswer = true
             unsafe buffer.append(contentsOf: stream.loop.receiveBuffer[..<count])

@@ -6,19 +6,10 @@ import GatewayTransport
 
 /// What connections may be shared between: the same server, reached the same way, under the same rule.
 struct UpstreamOrigin: Hashable {
-    let scheme: HTTPURL.Scheme
-    let host: String
-    let port: UInt16
+    /// `scheme://host[:port]`, canonical.
+    let bytes: ArraySlice<UInt8>
     /// A connection made for an operator's URL may lead where a foreign one must not.
     let destination: DestinationKind
-}
-
-extension UpstreamOrigin {
-    init(of request: UpstreamRequest) {
-        self.init(
-            scheme: request.url.scheme, host: request.url.hostName, port: request.url.port,
-            destination: request.destination)
-    }
 }
 
 /// Everything about one origin: its idle connections, newest last, and those who wait for one.
@@ -27,12 +18,23 @@ extension UpstreamOrigin {
 /// the queue at once, so nobody overtakes.
 final class PooledOrigin {
     let key: UpstreamOrigin
+    let scheme: HTTPURL.Scheme
+    let host: String
+    let port: UInt16
+    let address: IPAddress?
     var idle: [(connection: UpstreamConnection, since: MonotonicTime)] = []
     /// Connections open or being opened.
     var open = 0
     var queue: [Turn] = []
 
-    init(_ key: UpstreamOrigin) { self.key = key }
+    init(_ url: HTTPURL, _ destination: DestinationKind) {
+        // A copy of its own: the URL's bytes are a request's.
+        key = UpstreamOrigin(bytes: ArraySlice(Array(url.originBytes)), destination: destination)
+        scheme = url.scheme
+        host = url.hostName
+        port = url.port
+        address = url.address
+    }
 
     var isUnused: Bool { open == 0 && queue.isEmpty }
 
@@ -63,6 +65,7 @@ final class UpstreamPool: TimerTarget {
     /// What the WebSockets that this loop has opened share.
     private(set) lazy var codecs = sockets.makeCodecs()
     private var origins: [UpstreamOrigin: PooledOrigin] = [:]
+    private var lastOrigin: PooledOrigin?
     /// Idle connections of all origins; no more than one origin may have in all.
     private var idleCount = 0
     private var sweep = TimerToken.none
@@ -96,14 +99,14 @@ final class UpstreamPool: TimerTarget {
         sweep = loop.setTimer(at: loop.now + min(.seconds(1), settings.keepAlive), for: self)
     }
 
-    /// A connection to `key`: the most recently used idle one, or a new one.
+    /// A connection to the server of `url`: the most recently used idle one, or a new one.
     ///
     /// - Parameter fresh: Never an idle one: the last turned out to be dead.
     func connection(
-        to key: UpstreamOrigin, address: IPAddress?, fresh: Bool, timeouts: UpstreamTimeouts
+        to url: HTTPURL, _ destination: DestinationKind, fresh: Bool, timeouts: UpstreamTimeouts
     ) async throws -> UpstreamConnection {
         let deadline = loop.now + timeouts.connect
-        let origin = origin(key)
+        let origin = origin(of: url, destination)
         if let connection = fresh ? nil : takeIdle(origin) { return connection }
         if fresh, origin.open >= settings.maxConnections { origin.idle.first?.connection.close() }
         if origin.open < settings.maxConnections {
@@ -111,14 +114,17 @@ final class UpstreamPool: TimerTarget {
         } else if let connection = try await queue(for: origin, until: deadline) {
             return connection
         }
-        return try await open(origin, address, until: deadline)
+        return try await open(origin, until: deadline)
     }
 
-    private func origin(_ key: UpstreamOrigin) -> PooledOrigin {
-        if let known = origins[key] { return known }
-        let fresh = PooledOrigin(key)
-        origins[key] = fresh
-        return fresh
+    private func origin(of url: HTTPURL, _ destination: DestinationKind) -> PooledOrigin {
+        let key = UpstreamOrigin(bytes: url.originBytes, destination: destination)
+        // Most requests go where the last one went, and a comparison is cheaper than a look-up.
+        if let last = lastOrigin, last.key == key { return last }
+        let origin = origins[key] ?? PooledOrigin(url, destination)
+        origins[origin.key] = origin
+        lastOrigin = origin
+        return origin
     }
 
     private func takeIdle(_ origin: PooledOrigin) -> UpstreamConnection? {
@@ -176,11 +182,11 @@ final class UpstreamPool: TimerTarget {
 
     /// Opens a connection that is counted already.
     private func open(
-        _ origin: PooledOrigin, _ literal: IPAddress?, until deadline: MonotonicTime
+        _ origin: PooledOrigin, until deadline: MonotonicTime
     ) async throws -> UpstreamConnection {
         do {
             let trustEpoch = trustEpoch
-            let stream = try await dial(origin.key, literal, until: deadline)
+            let stream = try await dial(origin, until: deadline)
             let connection = UpstreamConnection(
                 stream: stream, origin: origin, pool: self, trustEpoch: trustEpoch, limits: HeadLimits())
             guard let connection else { throw UpstreamError.connectFailed("the connection closed at once") }
@@ -194,17 +200,16 @@ final class UpstreamPool: TimerTarget {
         }
     }
 
-    private func dial(
-        _ key: UpstreamOrigin, _ literal: IPAddress?, until deadline: MonotonicTime
-    ) async throws -> ByteStream {
+    private func dial(_ origin: PooledOrigin, until deadline: MonotonicTime) async throws -> ByteStream {
         let addresses: [SocketAddress]
-        if let literal, let address = SocketAddress(bytes: literal.networkBytes, port: key.port) {
+        if let literal = origin.address, let address = SocketAddress(bytes: literal.networkBytes, port: origin.port) {
             addresses = [address]
         } else {
-            addresses = try await resolver.addresses(of: key.host, port: key.port, until: deadline)
+            addresses = try await resolver.addresses(of: origin.host, port: origin.port, until: deadline)
         }
-        let allowed = try permitted(addresses, for: key.destination)
-        let dialer = Dialer(loop: loop, addresses: allowed, host: key.host, tls: key.scheme == .https ? rules.tls : nil)
+        let allowed = try permitted(addresses, for: origin.key.destination)
+        let dialer = Dialer(
+            loop: loop, addresses: allowed, host: origin.host, tls: origin.scheme == .https ? rules.tls : nil)
         return try await dialer.open(until: deadline)
     }
 

@@ -37,10 +37,11 @@ package final class UpstreamResponse {
 
 extension ResponseHead {
     func endToEndFields(in bytes: [UInt8]) -> HeaderFields {
-        var fields = HeaderFields(reserving: bytes.count)
+        var fields = HeaderFields(reserving: length)
         unsafe bytes.withUnsafeBytes { raw in
+            let hopByHop = unsafe HopByHopFields(of: self.fields, in: raw)
             for field in self.fields {
-                guard unsafe !self.fields.isHopByHop(field, in: raw), unsafe !field.isNamed(.contentLength, in: raw)
+                guard unsafe !hopByHop.contains(field, in: raw), unsafe !field.isNamed(.contentLength, in: raw)
                 else { continue }
                 unsafe fields.append(field, from: raw)
             }
@@ -117,6 +118,14 @@ package final class UpstreamBody {
             fail(error)
             throw error
         }
+    }
+
+    /// All that is left, if its length is known and it has arrived: for a body that came with its head.
+    package func takeAtOnce() -> [UInt8]? {
+        guard case .length(let left) = rest, connection.hasBuffered(left) else { return nil }
+        guard let bytes = connection.takeBuffered(limit: Int(clamping: left)) else { return nil }
+        finish()
+        return bytes
     }
 
     private func read() async throws -> [UInt8]? {

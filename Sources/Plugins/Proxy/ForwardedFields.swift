@@ -11,10 +11,11 @@ enum ForwardedFields {
         _ head: RequestHead, _ bytes: UnsafeRawBufferPointer, from client: ForwardedClient
     ) throws(FieldValueError) -> HeaderFields {
         var fields = HeaderFields(reserving: head.length + 256)
+        let hopByHop = unsafe HopByHopFields(of: head.fields, in: bytes)
         for field in head.fields {
-            guard unsafe !head.isHopByHop(field, in: bytes),
-                !replaced.contains(where: { unsafe field.isNamed($0, in: bytes) })
-            else { continue }
+            guard unsafe !hopByHop.contains(field, in: bytes), unsafe !replaced.contains(field, in: bytes) else {
+                continue
+            }
             unsafe fields.append(field, from: bytes)
         }
         // Behind those of the proxies before (RFC 9110 §7.6.3): the version that was received, and a name for who did.
@@ -24,7 +25,7 @@ enum ForwardedFields {
     }
 
     /// Written by the gateway, or by nobody: whoever believes these fields must be able to believe them all.
-    private static let replaced: [HeaderName] =
+    private static let replaced = HeaderNameSet(
         [
             // The upstream client writes Host and framing, and waits for no `100 Continue`.
             .host, .contentLength, .expect,
@@ -34,5 +35,5 @@ enum ForwardedFields {
             // Another path than the one that was routed.
             .xOriginalURL, .xRewriteURL,
             // Becomes HTTP_PROXY in a CGI's environment.
-        ] + [HeaderName("Proxy")].compactMap(\.self)
+        ] + [HeaderName("Proxy")].compactMap(\.self))
 }

@@ -1,7 +1,7 @@
 import PluginKit
 
 /// Carries requests of one route to its upstreams and the answers back.
-struct Forwarding: Sendable {
+final class Forwarding: Sendable {
     let route: ProxyRoute
     let group: UpstreamGroup
     let origins: OriginPolicy

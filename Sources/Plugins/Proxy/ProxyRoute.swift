@@ -50,16 +50,16 @@ struct ProxyTarget: Hashable, Sendable {
     func url(
         path: [UInt8], below prefix: String, query: [UInt8], limit: Int = 64 << 10
     ) throws(HTTPURLError) -> HTTPURL {
+        var path = replacement.map { $0 + path.dropFirst(prefix.utf8.count) } ?? path
+        if path.isEmpty { path = [UInt8(ascii: "/")] }
+        if let url = base.with(path: path, query: query, limit: limit) { return url }
         // Put together and then read, never resolved: `//other.example/` as a reference would be another host.
-        var text = Array(base.originBytes)
-        let start = text.count
-        text.append(contentsOf: replacement.map { $0 + path.dropFirst(prefix.utf8.count) } ?? path)
-        if text.count == start { text.append(UInt8(ascii: "/")) }
+        var text = base.originBytes + path
         if !query.isEmpty {
             text.append(UInt8(ascii: "?"))
             text.append(contentsOf: query)
         }
-        return try HTTPURL(text.span, as: .lenient, limit: limit)
+        return try HTTPURL(Array(text).span, as: .lenient, limit: limit)
     }
 
     /// A Location that names the upstream itself, as a path on the gateway; `nil` for one that can stay as it is.
