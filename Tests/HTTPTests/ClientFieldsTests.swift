@@ -15,6 +15,8 @@ struct ClientFieldsTests {
         "are removed, in any case and number",
         arguments: [
             "X-Forwarded-For", "x-forwarded-proto", "X-FORWARDED-HOST", "X-Forwarded-Port", "X-Forwarded-Prefix",
+            "Client-Cert", "Client-Cert-Chain", "client_cert_pem", "X-Client-Cert", "x_client_certificate",
+            "X-SSL-Client-S-DN", "SSL-Client-Verify", "ssl_client_cert",
             "X-Forwarded-Server", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Forwarded", "X-Forwarded-User",
             "X-Forwarded-Anything-At-All", "X_Forwarded_User", "X-Forwarded_Email", "Forwarded", "Forwarded-For",
             "CF-Connecting-IP", "CF-Connecting-IPv6", "CF-Pseudo-IPv4", "CF-Visitor", "True-Client-IP", "X-Real-IP",
@@ -32,6 +34,7 @@ struct ClientFieldsTests {
         "others stay, in their order",
         arguments: [
             ["Accept: a", "X-Forward: b", "X-Forwarde: c", "Via: 1.1 x", "Cookie: d"], [],
+            ["X-Client: 1", "Client: 1", "SSL-Session: 1", "X-SSL: 1"],
             ["X-Request-Start: 1", "X-Forwardedx: 1", "CF-Ray: 1"],
         ])
     func others(_ lines: [String]) throws {

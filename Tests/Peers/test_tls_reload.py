@@ -122,7 +122,7 @@ def test_certificates_change_under_load_and_nothing_is_lost(
     assert edge.total("gateway_tls_reloads_total", result="ok") == 2
     assert edge.total("gateway_tls_reloads_total", result="failed") == 0
     assert edge.total("gateway_tls_failures_total") == 0
-    # From the second the old one was replaced on every loop it is gone.
+    # Every loop has the last one by now.
     assert Visitor(authority.certificate).visit(edge.port).certificate == fingerprint(certificates[2])
 
 

@@ -39,6 +39,7 @@ struct ForwardedFieldsTests {
             "Forwarded: for=1.2.3.4", "X-Forwarded-Port: 1", "X-Forwarded-Prefix: /x", "X-Forwarded-Server: s",
             "X-Real-IP: 1.2.3.4", "X-Client-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4", "CF-Connecting-IP: 1.2.3.4",
             "X-Original-URL: /admin", "X-Rewrite-URL: /admin", "Proxy: http://evil.example",
+            "Client-Cert: :YQ==:", "Client-Cert-Chain: :YQ==:, :Yg==:",
         ])
     func dropped(_ line: String) throws {
         let sent = try forward([line, "X-Own: 1", "Connection: close, x-own"]).description
@@ -57,6 +58,17 @@ struct ForwardedFieldsTests {
         #expect(sent.all(.forwarded) == ["for=192.0.2.7;proto=https;host=\"api.example:8443\""])
         #expect(sent.all(.xRequestID) == ["00000000000000010000000000000002"])
         #expect(!sent.contains(.host))
+    }
+
+    @Test("a certificate that the client proved to hold goes along, in the form of RFC 9440")
+    func certificate() throws {
+        let certificate = ClientCertificate(
+            subject: "CN=a", issuer: "CN=b", dnsNames: [], addresses: [], uris: [], mailAddresses: [],
+            fingerprint: [0x0A, 0xFF], notAfter: 0, der: [0x30, 0x03, 0x02, 0x01, 0x05])
+        #expect(certificate.fingerprint == "0aff")
+        let client = ForwardedClient(
+            address: .v6(1), isSecure: true, host: "", requestID: RequestID(high: 0, low: 0), certificate: certificate)
+        #expect(try forward(["Client-Cert: :YQ==:"], from: client).all(.clientCert) == [":MAMCAQU=:"])
     }
 
     @Test("a client that named no host is not given one")

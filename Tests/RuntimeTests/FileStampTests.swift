@@ -8,7 +8,8 @@ struct FileStampTests {
     private let folder: String
 
     init() throws {
-        folder = FileManager.default.temporaryDirectory.appendingPathComponent("gateway-stamp-\(UUID().uuidString)").path
+        let name = "gateway-stamp-\(UUID().uuidString)"
+        folder = FileManager.default.temporaryDirectory.appendingPathComponent(name).path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
 

@@ -142,8 +142,8 @@ struct ClientCertificateTests {
             let pair = try Pair(client("reporter"), server, host: host)
             try pair.establish()
             #expect(pair.server.verifiedClient?.summary.subject == "CN=reporter")
-            #expect(try Pair(client("visitor"), server, host: host).handshake().server
-                == .failed(.certificateRefused(.unknownIssuer)))
+            let stranger = try Pair(client("visitor"), server, host: host).handshake()
+            #expect(stranger.server == .failed(.certificateRefused(.unknownIssuer)))
             #expect(try Pair(client(nil), server, host: host).handshake().server == .failed(.noClientCertificate))
         }
     }
@@ -192,7 +192,7 @@ struct ClientCertificateTests {
 
     // MARK: Tickets
 
-    @Test("a resumed session is still the client's, also after the same authorities were read again", arguments: versions)
+    @Test("a resumed session is still the client's, also after the authorities were read again", arguments: versions)
     func resumed(_ version: CInt) throws {
         let client = try client("reporter", version)
         let first = try server(policy("both.pem"))

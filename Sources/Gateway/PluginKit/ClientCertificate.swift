@@ -9,12 +9,15 @@ package import GatewayHTTP
 package final class ClientCertificate: Sendable {
     /// RFC 4514 text, such as `CN=reporter,O=Example`, safe in a log.
     package let subject: String
+    /// The same of who signed it.
     package let issuer: String
     /// From the subjectAltName: lower case.
     package let dnsNames: [String]
+    /// IP addresses of the subjectAltName, in their usual text form.
     package let addresses: [String]
     /// Such as `spiffe://example.org/reporter`.
     package let uris: [String]
+    /// Mail addresses of the subjectAltName, ASCII only.
     package let mailAddresses: [String]
     /// SHA-256 of the certificate, as 64 lower-case hexadecimal digits.
     package let fingerprint: String
@@ -23,6 +26,11 @@ package final class ClientCertificate: Sendable {
     /// Ready to be sent as the value of `Client-Cert` (RFC 9440 §2.1).
     let fieldValue: String
 
+    /// Made by the server, once for a connection; a plugin's tests make one to see what the plugin does with it.
+    ///
+    /// - Parameters:
+    ///   - fingerprint: SHA-256 of `der`, 32 bytes.
+    ///   - der: The whole certificate.
     package init(
         subject: String, issuer: String, dnsNames: [String], addresses: [String], uris: [String],
         mailAddresses: [String], fingerprint: [UInt8], notAfter: Int, der: [UInt8]
@@ -45,6 +53,7 @@ package final class ClientCertificate: Sendable {
 }
 
 extension ClientCertificate: Equatable {
+    /// Whether both are the same certificate, by their fingerprints.
     package static func == (left: ClientCertificate, right: ClientCertificate) -> Bool {
         left.fingerprint == right.fingerprint
     }

@@ -12,6 +12,7 @@ package struct ForwardedClient: Sendable {
     package let host: String
     /// What the gateway's logs call the request.
     package let requestID: RequestID
+    /// What the client proved to be, to this gateway.
     package let certificate: ClientCertificate?
 
     /// For requests that the gateway makes on somebody's behalf without having one of theirs.

@@ -78,7 +78,7 @@ package final class GatewayServer: Sendable {
         let bound = ports
         state.withLock { $0.ports = bound }
         for (place, handle) in loops.enumerated() { start(handle, place: place, generation) }
-        let watch = BackgroundService(name: "certificates", plugin: "core") { [self] in try await watchCertificates($0) }
+        let watch = BackgroundService(name: "certificates", plugin: "core", run: watchCertificates)
         startServices(generation.services + [(certificates, watch)])
         readiness.isReady = true
         return bound[0].address

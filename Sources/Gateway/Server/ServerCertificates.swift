@@ -239,7 +239,8 @@ package final class ServerCertificates: Sendable {
         let certificates = state.withLock { $0.loaded?.certificates ?? [] }
         return certificates.map { certificate in
             MetricSample(
-                "gateway_tls_certificate_not_after_seconds", "When a certificate in use expires, in seconds since 1970.",
+                "gateway_tls_certificate_not_after_seconds",
+                "When a certificate in use expires, in seconds since 1970.",
                 labels: [("certificate", certificate.source)], value: Double(certificate.notAfter.secondsSince1970))
         }
     }
