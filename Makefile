@@ -16,8 +16,13 @@ RELEASE := -c release --static-swift-stdlib --product gateway
 # Arguments for pytest: `make peers PEERS="-k hls"`.
 PEERS ?=
 
+RUN_PEERS = PYTHONDONTWRITEBYTECODE=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTHON) -s -m pytest Tests/Peers $(PEERS)
+
 # Seconds for each fuzz target; `make fuzz FUZZ_SECONDS=3600` for a night.
 FUZZ_SECONDS ?= 300
+
+# Length of `make soak`.
+SOAK_MINUTES ?= 30
 
 # Everything Swift that is ours; the lint and the formatter walk it.
 SWIFT_FOLDERS := Package.swift $(wildcard Sources Tests Benchmarks Examples)
@@ -37,8 +42,8 @@ build: ## Build the release binary
 # ---------------------------------------------------------------------------------------------------------------------
 
 # Suites that stand on a script of their own; each takes how long to run.
-SHORT := $(if $(wildcard Tests/Fuzz/run),fuzz-short) $(if $(wildcard Tests/Conformance/run),conformance-short)
-LONG := $(if $(wildcard Tests/Fuzz/run),fuzz) $(if $(wildcard Tests/Conformance/run),conformance)
+SHORT := fuzz-short conformance-short soak-short
+LONG := fuzz conformance soak-minute
 
 # The real peers come last: their last line counts them.
 .PHONY: test
@@ -61,9 +66,17 @@ unit: ## Build with warnings as errors and run the Swift tests
 	$(SWIFT) test --skip-build
 
 .PHONY: sanitize
-sanitize: ## Run the Swift tests under the address and the thread sanitizer
-	$(SWIFT) test --sanitize=address --scratch-path .build/address
-	$(SWIFT) test --sanitize=thread --scratch-path .build/thread
+sanitize: sanitize-address sanitize-thread ## Run all tests under the address and the thread sanitizer
+
+# The Swift tests, then the program itself: under load, before the conformance suites, with its peers. Its first race
+# ends it. A smaller quarantine of freed memory leaves room to see memory grow.
+.PHONY: sanitize-address sanitize-thread
+sanitize-address sanitize-thread: sanitize-%:
+	$(SWIFT) test --sanitize=$* --scratch-path .build/$*
+	$(SWIFT) build --sanitize=$* --scratch-path .build/$* --product gateway
+	export GATEWAY_BINARY=$(CURDIR)/.build/$*/debug/gateway TSAN_OPTIONS=halt_on_error=1 \
+		ASAN_OPTIONS=quarantine_size_mb=16 LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Soak/leaks.txt:print_suppressions=0; \
+	Tests/Soak/soak --seconds 20; Tests/Conformance/run short; $(RUN_PEERS)
 
 .PHONY: docs
 docs: build ## Write docs/CONFIGURATION.md anew, and the code that documents show
@@ -72,8 +85,7 @@ docs: build ## Write docs/CONFIGURATION.md anew, and the code that documents sho
 
 .PHONY: peers
 peers: ## Run real clients and servers against the release binary
-	GATEWAY_BINARY=$${GATEWAY_BINARY:-$(CURDIR)/$(GATEWAY)} PYTHONDONTWRITEBYTECODE=1 \
-		PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTHON) -s -m pytest Tests/Peers $(PEERS)
+	GATEWAY_BINARY=$${GATEWAY_BINARY:-$(CURDIR)/$(GATEWAY)} $(RUN_PEERS)
 
 .PHONY: tls-scan
 tls-scan: ## Run every check of testssl.sh against the release binary
@@ -87,6 +99,26 @@ fuzz-short:
 .PHONY: fuzz
 fuzz: ## Fuzz the parsers for FUZZ_SECONDS each
 	Tests/Fuzz/run $(FUZZ_SECONDS)
+
+# Ten minutes each, all of them: about an hour and a half on two cores.
+.PHONY: fuzz-long
+fuzz-long: ## Fuzz the parsers for ten minutes each
+	Tests/Fuzz/run 600
+
+# Short, and still every kind of client comes and goes a hundred times; a slope of memory needs the minute.
+.PHONY: soak-short soak-minute
+soak-short:
+	Tests/Soak/soak --seconds 15
+soak-minute:
+	Tests/Soak/soak --seconds 60
+
+.PHONY: soak
+soak: setup-test build ## Clients come and go for SOAK_MINUTES: does anything stay behind?
+	Tests/Soak/soak --seconds $$(($(SOAK_MINUTES) * 60))
+
+.PHONY: slow
+slow: setup-test build ## Hold 2,000 slow connections of each kind while honest clients work
+	Tests/Soak/slow
 
 .PHONY: conformance-short
 conformance-short:

@@ -130,20 +130,24 @@ let package = Package(
             of: "Examples",
             on: ["PluginTesting", "HelloPlugin", "MaintenancePlugin", "ChatPlugin", "SnapshotPlugin"]),
 
+        // What several test targets share; nothing that ships depends on it
+        .target(
+            name: "GatewayTestSupport", dependencies: ["GatewayRuntime"], path: "Tests/Support", swiftSettings: house),
+
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
         tests(of: "Config", on: ["GatewayConfig"]),
-        tests(of: "Telemetry", on: ["GatewayTelemetry"]),
-        tests(of: "Runtime", on: ["GatewayRuntime"]),
+        tests(of: "Telemetry", on: ["GatewayTelemetry", "GatewayTestSupport"]),
+        tests(of: "Runtime", on: ["GatewayRuntime", "GatewayTestSupport"]),
         tests(of: "HTTP", on: ["GatewayHTTP"]),
-        tests(of: "Compression", on: ["GatewayCompression"]),
-        tests(of: "WebSocket", on: ["GatewayWebSocket"]),
+        tests(of: "Compression", on: ["GatewayCompression", "GatewayTestSupport"]),
+        tests(of: "WebSocket", on: ["GatewayWebSocket", "GatewayTestSupport"]),
         tests(of: "TLS", on: ["COpenSSL", "GatewayTLS"]),
-        tests(of: "Auth", on: ["GatewayAuth"]),
-        tests(of: "Transport", on: ["GatewayTransport"]),
-        tests(of: "Upstream", on: ["GatewayUpstream"]),
+        tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
+        tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
+        tests(of: "Upstream", on: ["GatewayUpstream", "GatewayTestSupport"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
-        tests(of: "Server", on: ["GatewayServer", "EchoPlugin"]),
+        tests(of: "Server", on: ["GatewayServer", "GatewayTestSupport", "EchoPlugin"]),
         tests(of: "Echo", on: ["EchoPlugin"]),
         tests(of: "Proxy", on: ["ProxyPlugin"]),
         tests(of: "HLS", on: ["HLSPlugin"], excluding: ["Golden"]),
@@ -162,7 +166,7 @@ if Context.environment["GATEWAY_FUZZ"] != nil {
             name: "fuzz",
             dependencies: [
                 "COpenSSL", "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
-                "GatewayWebSocket", "HLSPlugin",
+                "GatewayTestSupport", "GatewayWebSocket", "HLSPlugin",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: house))
 }

@@ -17,7 +17,8 @@ enum HouseRules {
 
     /// The comment may stand on the line itself, in the comments and attributes directly above, or first in the body.
     static func justifiesUnchecked(_ file: SourceFile) -> [Finding] {
-        file.findings(where: /@unchecked\s+Sendable/, "@unchecked Sendable without a `// Safe:` that says why")
+        let unchecked = /@unchecked\s+Sendable|nonisolated\(unsafe\)/
+        return file.findings(where: unchecked, "not checked by the compiler, and no `// Safe:` that says why")
             .filter { !file.isJustified(line: $0.line) }
     }
 

@@ -90,6 +90,9 @@ struct RuleTests {
         #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, "let a = 1\n\(type)") == [2])
         #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, "\(type)  // Safe: immutable.").isEmpty)
         #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, "// Safe: immutable.\n@safe\n\(type)").isEmpty)
+        let property = "    nonisolated(unsafe) let box: Box"
+        #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, property) == [1])
+        #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, "    // Safe: constant.\n\(property)").isEmpty)
         let body = "final class Box: @unchecked Sendable {\n    // Safe: immutable.\n}"
         #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, body).isEmpty)
         #expect(lines(HouseRules.justifiesUnchecked, in: Self.http, "// Safe: one.\nlet a = 1\n\(type)") == [3])

@@ -1,5 +1,6 @@
 import GatewayBytes
 import GatewayCompression
+import GatewayTestSupport
 import Testing
 
 @Suite("Deflate and inflate (RFC 1951, RFC 7692 §7.2)")

@@ -1,5 +1,6 @@
 import GatewayBytes
 import GatewayCompression
+import GatewayTestSupport
 import Testing
 
 @Suite("Whole gzip members")

@@ -1,5 +1,6 @@
 import GatewayBytes
 import GatewayCompression
+import GatewayTestSupport
 import Testing
 
 @Suite("Compression without context takeover")

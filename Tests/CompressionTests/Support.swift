@@ -14,17 +14,6 @@ func sampleJSON(_ size: Int, seed: UInt64 = 7) -> [UInt8] {
     return Array(bytes.prefix(size))
 }
 
-/// Bytes that no compressor can shorten.
-func noise(_ size: Int, seed: UInt64 = 99) -> [UInt8] {
-    var state = seed
-    return (0..<size).map { _ in
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return UInt8(truncatingIfNeeded: state >> 24)
-    }
-}
-
 extension OutputBuffer {
     var array: [UInt8] { unsafe withUnsafeBytes { unsafe [UInt8]($0) } }
 }

@@ -138,7 +138,7 @@ class TestPipelining:
         with HTTPConnection(plain) as connection:
             sender = threading.Thread(target=lambda: connection.send(post(body) * count).half_close())
             sender.start()
-            time.sleep(0.2)
+            connection.let_pile_up()
             responses = connection.responses_to_end("POST")
             sender.join()
         assert len(responses) == count and all(r.body == body for r in responses)
@@ -179,6 +179,7 @@ class TestHalfClose:
         for _ in range(20):
             with HTTPConnection(plain) as connection:
                 connection.send(b"BAD\r\n\r\n" + bytes(100_000))
+                # The refusal is under way before anything of it is read: the reset that must not come has its chance.
                 time.sleep(0.002)
                 responses = connection.responses_to_end()
                 assert [r.status for r in responses] == [400] and not connection.was_reset
@@ -203,6 +204,7 @@ class TestPieces:
         with HTTPConnection(plain) as connection:
             for cut in range(1, len(data)):
                 connection.send(data[:cut])
+                # Sent at once the two would arrive as one.
                 time.sleep(0.0005)
                 connection.send(data[cut:])
                 response = connection.final("POST", version)
@@ -214,7 +216,7 @@ class TestPieces:
         with HTTPConnection(plain) as connection:
             for octet in data:
                 connection.send(bytes([octet]))
-                time.sleep(0.0002)
+                time.sleep(0.0002)  # so that each arrives by itself
             assert connection.final("POST", "1.0" if name == "HTTP/1.0" else "1.1").body == body
 
     @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ class TestPieces:
         with HTTPConnection(plain) as connection:
             for octet in data:
                 connection.send(bytes([octet]))
-                time.sleep(0.0002)
+                time.sleep(0.0002)  # so that each arrives by itself
             try:
                 responses = connection.responses_to_end("POST")
             except Closed:
@@ -242,7 +244,7 @@ class TestPieces:
         with HTTPConnection(plain) as connection:
             for octet in get():
                 connection.send(bytes([octet]))
-                time.sleep(0.01)
+                time.sleep(0.01)  # a slow client is the subject
             assert connection.final().body == b"ok"
 
 
@@ -297,6 +299,6 @@ class TestTimeouts:
         with HTTPConnection(small) as connection:
             connection.send(post(b"", "Content-Length: 12\r\n"))
             for _ in range(12):
-                time.sleep(0.1)
+                time.sleep(0.1)  # a slow client is the subject: more than the time-out in all, less in each pause
                 connection.send(b"x")
             assert connection.final("POST").body == b"x" * 12

@@ -383,7 +383,8 @@ class TestResponses:
         upstream.script[path] = [answer(), answer(body=b"unasked")]
         for _ in range(5):
             assert asked(proxy, request("GET", path))[0].body == b"ok"
-            # Nobody could tell one that comes after the next request was sent.
+            # It must have arrived, which nobody here is told of: one that comes after the next request was sent could not
+            # be told from the answer to that.
             time.sleep(0.05)
 
     def test_9112_9_3_an_early_answer_is_passed_on(self, proxy, upstream, path):

@@ -161,7 +161,7 @@ class TestWhileSending:
                 target=lambda: socket.send(frame(BINARY, body, key=b"\0\0\0\0") + frame(CLOSE, close_payload(1000)))
             )
             sender.start()
-            time.sleep(0.1)
+            socket.let_pile_up()
             kind, data = socket.message()
             sender.join()
             assert (kind, len(data)) == (BINARY, size) and data == body
@@ -173,7 +173,7 @@ class TestWhileSending:
             data = frame(TEXT, body) * count + frame(CLOSE, close_payload(1000))
             sender = threading.Thread(target=lambda: socket.send(data))
             sender.start()
-            time.sleep(0.2)
+            socket.let_pile_up()
             for _ in range(count):
                 assert socket.message() == (TEXT, body)
             sender.join()
@@ -215,6 +215,7 @@ class TestConnection:
             with opened(plain) as socket:
                 sender = threading.Thread(target=lambda s=socket: s.send(frame(3, b"") + bytes(size)))
                 sender.start()
+                # So that the close comes in the middle of the sending, more or less: any moment must do.
                 time.sleep(0.005)
                 socket.expect_close(1002)
                 sender.join()

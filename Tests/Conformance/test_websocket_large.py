@@ -88,7 +88,7 @@ class TestLarge:
         with opened(large, receive_buffer=8192) as socket:
             sender = threading.Thread(target=lambda: socket.send(frame(BINARY, b"q" * 50_000) * 200))
             sender.start()
-            time.sleep(0.3)
+            socket.let_pile_up()
             for _ in range(200):
                 assert socket.message() == (BINARY, b"q" * 50_000)
             sender.join()

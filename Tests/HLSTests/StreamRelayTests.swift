@@ -233,6 +233,7 @@ struct OriginStatusTests {
         arguments: [
             (UpstreamError.connectTimedOut, 504, "Upstream timeout"), (.firstByteTimedOut, 504, "Upstream timeout"),
             (.idleTimedOut, 504, "Upstream timeout"), (.tooManyWaiting, 503, "Proxy error"),
+            (.tooManyConnections, 503, "Proxy error"),
             (.connectFailed("10.0.0.1 refused"), 502, "Proxy error"), (.nameNotFound("inside"), 502, "Proxy error"),
             (.cipher("x"), 502, "Proxy error"), (.malformed("x"), 502, "Proxy error"),
             (.closedBeforeAnswer, 502, "Proxy error"), (.bodyIncomplete, 502, "Proxy error"),

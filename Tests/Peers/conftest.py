@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import socket
 
 import pytest
 from harness import nginx, streams
@@ -75,6 +76,14 @@ def ingress(tmp_path_factory, certificate):
             return process
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def silent():
+    """Accepts and never says a word."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ GUIDES = [
 SOURCES = sorted(each for folder in ("Sources", "Examples", "Tests/PluginTesting") for each in (ROOT / folder).rglob("*.swift"))
 
 #: In capitals, and nobody's setting: what a build or a test is told, and the kernel's and OpenSSL's own names.
-NOT_SETTINGS = re.compile(r"EPOLL\w*|SO_\w+|SSL_\w+|E[A-Z]+|GATEWAY_\w+|FUZZ_SECONDS|PEERS|GREETER_\w+|NAME_FILE|BENCHLOAD_\w+|RFC_\w+")
+NOT_SETTINGS = re.compile(r"EPOLL\w*|SO_\w+|SSL_\w+|E[A-Z]+|GATEWAY_\w+|FUZZ_SECONDS|SOAK_MINUTES|PEERS|GREETER_\w+|NAME_FILE|BENCHLOAD_\w+|RFC_\w+")
 
 documents = pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
 

@@ -328,13 +328,6 @@ def mannered():
 
 
 @pytest.fixture(scope="module")
-def silent():
-    listener = socket.create_server(("127.0.0.1", 0))
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.close()
-
-
-@pytest.fixture(scope="module")
 def strict(shared_gateway, gateway_settings, mannered, silent):
     return shared_gateway(**gateway_settings | {
         "HLS_ALLOWED_ORIGINS": f"{mannered.origin},{silent},http://no-such-host.invalid",

@@ -133,14 +133,14 @@ def test_no_token_reaches_a_log(gateway):
 
 
 def test_sigterm_ends_an_idle_gateway_with_0(gateway):
-    process = gateway()
+    process = gateway(DRAIN_GRACE=None)
     process.terminate()
     assert process.wait(DRAIN_BOUND) == 0
 
 
 def test_sigterm_completes_every_accepted_request(gateway):
     """Forty requests are half sent when the signal comes; all are answered in full. Sockets are told to go."""
-    process = gateway()
+    process = gateway(DRAIN_GRACE=None)
     assert asyncio.run(asyncio.wait_for(_drain(process), DRAIN_BOUND + PATIENCE)) == [True] * 40
     assert process.wait(DRAIN_BOUND) == 0
 
@@ -199,9 +199,42 @@ async def _open_websocket(process):
     return writer, asyncio.create_task(reader.readexactly(4))
 
 
+def test_sigterm_under_load_answers_everybody_who_could_connect(gateway):
+    """A new connection for each request: whoever was told that it stands is owed an answer."""
+    process = gateway(LOOPS=2, DRAIN_GRACE=None)
+    answers = asyncio.run(asyncio.wait_for(_connect_and_ask(process), DRAIN_BOUND + PATIENCE))
+    assert sum(answers) > 100
+    assert process.wait(DRAIN_BOUND) == 0
+
+
+async def _connect_and_ask(process):
+    """32 clients connect and ask until they are refused; each returns how many answers it got, or raises without one."""
+    enough = asyncio.Event()
+
+    async def client():
+        count = 0
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+            except ConnectionRefusedError:
+                return count
+            writer.write(b"GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nok"), answer
+            count += 1
+            if count == 20:
+                enough.set()
+
+    clients = [asyncio.create_task(client()) for _ in range(32)]
+    await enough.wait()
+    process.terminate()
+    return await asyncio.gather(*clients)
+
+
 def test_sigterm_under_load_cuts_no_answer_short(gateway):
     """Clients that never stop asking see whole answers, or a connection that closes before the first byte of one."""
-    process = gateway()
+    process = gateway(DRAIN_GRACE=None)
     answers = asyncio.run(asyncio.wait_for(_hammer(process), DRAIN_BOUND + PATIENCE))
     assert sum(answers) > 100
     assert process.wait(DRAIN_BOUND) == 0

@@ -52,14 +52,6 @@ def upstream():
 
 
 @pytest.fixture(scope="module")
-def silent():
-    """Accepts and never says a word."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.close()
-
-
-@pytest.fixture(scope="module")
 def gate(shared_gateway, upstream, silent):
     return shared_gateway(
         PLUGINS="proxy,echo",

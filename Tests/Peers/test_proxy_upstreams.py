@@ -257,7 +257,7 @@ def test_other_failures_of_a_request_do_not_eject(gateway, pair):
 def test_too_many_at_once_is_503_with_a_time_to_come_back(gateway, pair):
     pair[0].gate = threading.Event()
     gate = gateway(
-        PLUGINS="proxy", PROXY_ROUTES=f"/={pair[0].origin}", LOOPS=1, UPSTREAM_MAX_CONNECTIONS=1, UPSTREAM_MAX_WAITING=0)
+        PLUGINS="proxy", PROXY_ROUTES=f"/={pair[0].origin}", LOOPS=1, UPSTREAM_ORIGIN_CONNECTIONS=1, UPSTREAM_MAX_WAITING=0)
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(ask, gate)
         until(lambda: pair[0].count == 1, "the first request to arrive")

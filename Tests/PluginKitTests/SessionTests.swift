@@ -20,10 +20,13 @@ private final class Socket: WebSocket {
 
     init(_ loop: EventLoop) { self.loop = loop }
 
-    func send(_ message: PreparedMessage) -> Bool { true }
-
     func send(_ kind: WebSocketMessage.Kind, _ payload: UnsafeRawBufferPointer) -> Bool {
         sent.append(unsafe String(decoding: payload, as: UTF8.self))
+        return true
+    }
+
+    func send(_ message: PreparedMessage) -> Bool {
+        sent.append("\(message.count) bytes")
         return true
     }
 

@@ -7,6 +7,7 @@ import Testing
 struct RetryRuleTests {
     static let beforeTheRequest: [UpstreamError] = [
         .nameNotFound("h"), .nameLookupFailed(""), .connectFailed(""), .connectTimedOut, .cipher(""), .tooManyWaiting,
+        .tooManyConnections,
     ]
     static let afterIt: [UpstreamError] = [
         .firstByteTimedOut, .idleTimedOut, .malformed(""), .bodyIncomplete, .bodyTooLarge(limit: 1), .unsendable(""),
@@ -36,7 +37,9 @@ struct RetryRuleTests {
 
     @Test("what a request or the gateway itself is to blame for does not count against the upstream")
     func blame() {
-        let blameless: [UpstreamError] = [.tooManyWaiting, .unsendable(""), .bodyTooLarge(limit: 1)]
+        let blameless: [UpstreamError] = [
+            .tooManyWaiting, .tooManyConnections, .unsendable(""), .bodyTooLarge(limit: 1),
+        ]
         #expect(blameless.allSatisfy { !Forwarding.isUpstreamsFault($0) })
         #expect([.connectTimedOut, .closedBeforeAnswer, .firstByteTimedOut].allSatisfy(Forwarding.isUpstreamsFault))
     }

@@ -1,4 +1,5 @@
 import GatewayBytes
+import GatewayTestSupport
 import Glibc
 import Testing
 
@@ -213,6 +214,7 @@ struct EventLoopTests {
         let reached = try LoopThread.with { loop in
             var goOn = true
             let spinner = loop.launch { while goOn { await Task.yield() } }
+            // The subject: a timer has its turn although the spinner always wants one.
             try await loop.sleep(.milliseconds(20))
             goOn = false
             await spinner.value

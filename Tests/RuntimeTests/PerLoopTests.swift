@@ -1,4 +1,5 @@
 import GatewayRuntime
+import GatewayTestSupport
 import Synchronization
 import Testing
 

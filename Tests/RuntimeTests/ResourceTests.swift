@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @testable import GatewayRuntime
@@ -150,5 +151,30 @@ struct SmallFileTests {
     func missing(_ path: String) {
         #expect(throws: SystemError.self) { try SmallFile.bytes(of: path) }
         #expect(SmallFile.read(path) == nil)
+    }
+}
+
+@Suite("Programs that are run")
+struct ProgramTests {
+    @Test("start with no signal blocked, and are ended by SIGPIPE as any program is")
+    func signals() {
+        Resources.ignoreBrokenPipes()
+        var blocked = sigset_t()
+        var before = sigset_t()
+        _ = unsafe sigemptyset(&blocked)
+        _ = unsafe sigaddset(&blocked, SIGTERM)
+        #expect(unsafe pthread_sigmask(SIG_BLOCK, &blocked, &before) == 0)
+        defer { _ = unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
+        // SIGPIPE is the thirteenth bit. The C library ignores two signals of its own in whatever it starts.
+        for line in ["SigBlk:.0{16}", "SigIgn:.[0-9a-f]{12}[02468ace][0-9a-f]{3}"] {
+            #expect(ProcessContext.run(["grep", "-Eq", "^\(line)$", "/proc/self/status"]) == 0, "\(line)")
+        }
+    }
+
+    @Test("tell how they ended")
+    func endings() {
+        #expect(ProcessContext.run(["sh", "-c", "exit 7"]) == 7)
+        #expect(ProcessContext.run(["sh", "-c", "kill -9 $$"]) == nil)
+        #expect(ProcessContext.run(["/nonexistent/program"]) == nil)
     }
 }

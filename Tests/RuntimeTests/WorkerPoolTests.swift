@@ -15,7 +15,7 @@ struct WorkerPoolTests {
                     $0.now += 1
                     $0.most = max($0.most, $0.now)
                 }
-                Threads.sleep(.microseconds(10))
+                Threads.sleep(.microseconds(10))  // so that one thread cannot do it all by itself
                 running.withLock { $0.now -= 1 }
                 done.finishOne()
             }

@@ -123,10 +123,14 @@ struct AssemblyTests {
         #expect(first.stop())
     }
 
-    @Test("MAX_CONNECTIONS beyond what the system allows stops the start")
-    func descriptors() throws {
-        let error = try startProblem(["MAX_CONNECTIONS": "1000000"])
-        #expect(error.description.contains("file descriptors") || Resources.raiseDescriptorLimit() >= 1_000_256)
+    @Test(
+        "more connections of clients and to upstreams than the system allows stop the start",
+        .enabled(if: Resources.raiseDescriptorLimit() < 1_000_000),
+        arguments: ["MAX_CONNECTIONS", "UPSTREAM_MAX_CONNECTIONS"])
+    func descriptors(_ setting: String) throws {
+        let error = try startProblem([setting: "1000000"])
+        #expect(error.description.contains("\(setting)=1000000"))
+        #expect(error.description.contains("file descriptors"))
     }
 
     @Test("a delay that leaves the drain no time is refused")

@@ -19,10 +19,13 @@ struct SecurityHeadersTests {
                 return response
             }
             gateway.get("/refused") { _ in throw GatewayFault.notFound() }
+            gateway.get("/broken") { _ in throw Unexpected() }
         }
     }
 
-    @Test("every answer has them, refusals too", arguments: ["/", "/refused"])
+    private struct Unexpected: Error {}
+
+    @Test("every answer has them, refusals and failures too", arguments: ["/", "/refused", "/broken"])
     func defaults(_ path: String) throws {
         let answer = try gateway().ask(get(path))
         #expect(answer["x-content-type-options"] == "nosniff")

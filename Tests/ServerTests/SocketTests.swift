@@ -28,6 +28,22 @@ private final class Flood: WebSocketHandler {
     }
 }
 
+/// Closes with a code when anything comes.
+private final class Closer: WebSocketHandler {
+    private let code: CloseCode
+    init(_ code: CloseCode) { self.code = code }
+
+    func received(_ message: WebSocketMessage, on socket: any WebSocket) { socket.close(code, reason: "done") }
+}
+
+/// Answers everything with the same message.
+private final class Announcer: WebSocketHandler {
+    private let message: PreparedMessage
+    init(_ message: PreparedMessage) { self.message = message }
+
+    func received(_ message: WebSocketMessage, on socket: any WebSocket) { socket.send(self.message) }
+}
+
 @Suite("WebSockets through the whole gateway")
 struct SocketTests {
     private func mirror(_ settings: [String: String?] = [:], over carriage: Carriage = .plain, ends: Notes<String>)
@@ -91,6 +107,74 @@ struct SocketTests {
         #expect(try client.next() == .end)
         #expect(ends.awaitNext())
         #expect(ends.all == ["1005 "])
+    }
+
+    @Test(
+        "a plugin that closes with a code no frame may carry is told in the log, and the peer gets 1011",
+        arguments: [0, 999, 1004, 1006, 1015, 1016, 2999, 5000, 65535] as [UInt16])
+    func unsendableCode(_ code: UInt16) throws {
+        let gateway = try TestGateway { gateway in
+            gateway.webSocket("/socket", access: .anyone) { _ in Closer(CloseCode(rawValue: code)) }
+        }
+        let client = try SocketClient(gateway)
+        try client.send("go")
+        #expect(try client.next() == .close(1011, "done"))
+        try client.send(SocketClient.close(1011))
+        #expect(try client.next() == .end)
+        #expect(gateway.log.contains("\"code\":\(code)"))
+    }
+
+    @Test("a plugin that closes without a code sends an empty close frame")
+    func withoutCode() throws {
+        let gateway = try TestGateway { gateway in
+            gateway.webSocket("/socket", access: .anyone) { _ in Closer(.withoutCode) }
+        }
+        let client = try SocketClient(gateway)
+        try client.send("go")
+        #expect(try client.next() == .close(nil, ""))
+        #expect(!gateway.log.contains("must not be sent"))
+    }
+
+    @Test(
+        "a message that is not finished closes with 1008, pings or not",
+        arguments: [
+            SocketClient.frame(.text, Array("half".utf8), isFinal: false),
+            Array(SocketClient.frame(.text, Array("half".utf8)).dropLast(2)), [0x81],
+        ])
+    func unfinished(_ part: [UInt8]) throws {
+        let ends = Notes<String>()
+        let gateway = try mirror(["MESSAGE_TIMEOUT": "50"], ends: ends)
+        defer { gateway.stop() }
+        let client = try SocketClient(gateway)
+        try client.send("whole")
+        #expect(try client.next() == .text("whole"))
+        try client.send(SocketClient.frame(.ping, [1]) + part)
+        #expect(try client.next() == .pong([1]))
+        #expect(try client.next() == .close(1008, "message not finished in time"))
+        #expect(ends.awaitNext())
+        #expect(ends.all == ["1008 message not finished in time"])
+    }
+
+    @Test("one prepared message serves sockets that compress and those that do not")
+    func prepared() throws {
+        let text = String(repeating: "all the same ", count: 400)
+        let message = PreparedMessage(.text, Array(text.utf8))
+        let gateway = try TestGateway { gateway in
+            gateway.webSocket("/socket", access: .anyone) { _ in Announcer(message) }
+        }
+        let plain = try SocketClient(gateway)
+        try plain.send("go")
+        #expect(try plain.next() == .text(text))
+        for window in ["15", "10"] {
+            let compressed = try SocketClient(
+                gateway,
+                fields: ["Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=\(window)"])
+            try compressed.send("go")
+            // Text with the bit of the extension, and much shorter.
+            let head = try compressed.wire.read(2)
+            #expect(head[0] == 0xC1 && head[1] < 127)
+        }
+        #expect(try gateway.metric("gateway_websocket_messages_sent_total") == 3)
     }
 
     @Test("the server closes: it waits for the answer, ignores data, keeps its own code, then ends the connection")

@@ -4,6 +4,7 @@ import GatewayHTTP
 import GatewayRuntime
 import GatewayTLS
 import GatewayTelemetry
+import GatewayTestSupport
 import Glibc
 import PluginKit
 import Synchronization
@@ -24,19 +25,6 @@ struct Scripted: Plugin {
     init(settings: NoSettings) { run = Self.script }
 
     func register(with gateway: inout Registrar) { run(&gateway) }
-}
-
-/// What a gateway logged so far.
-final class MemoryLog: Sendable {
-    private let bytes = Mutex<[UInt8]>([])
-
-    func write(_ span: Span<UInt8>) -> Bool {
-        let copy = span.indices.map { span[$0] }
-        bytes.withLock { $0 += copy }
-        return true
-    }
-
-    var text: String { String(decoding: bytes.withLock { $0 }, as: UTF8.self) }
 }
 
 /// How clients reach a gateway: the same tests run over both.

@@ -4,8 +4,7 @@ import GatewayCompression
 import PluginKit
 
 /// A folder of files to be served, removed with the value.
-final class Website: @unchecked Sendable {
-    // Safe: only its paths are shared.
+final class Website: Sendable {
     let path: String
     var root: String { "\(path)/root" }
 

@@ -1,5 +1,6 @@
 import Foundation
 import GatewayBytes
+import GatewayTestSupport
 import Testing
 
 @testable import GatewayTelemetry

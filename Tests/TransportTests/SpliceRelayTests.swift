@@ -1,4 +1,5 @@
 import GatewayBytes
+import GatewayTestSupport
 import Glibc
 import Testing
 
@@ -21,8 +22,11 @@ struct SpliceRelayTests {
             sink.reads = false
         }
 
-        func run(_ count: Int, patience: Duration = .seconds(50)) async -> RelayError? {
+        func run(
+            _ count: Int, sourceTime: Duration = .seconds(50), sinkTime: Duration = .seconds(50)
+        ) async -> RelayError? {
             do throws(RelayError) {
+                let patience = SpliceRelay.Patience(source: sourceTime, sink: sinkTime)
                 try await SpliceRelay(from: source.stream, to: sink.stream, patience: patience).run(UInt64(count))
                 return nil
             } catch {
@@ -162,7 +166,7 @@ struct SpliceRelayTests {
             var feeding: Outcome<UInt64>?
             if bytesWait { feeding = Self.feed(line.feeder, 64 << 20) }
             let closer = loop.launch {
-                try? await loop.sleep(.milliseconds(20))
+                while line.sink.stream.relay == nil { await loop.nextTurn() }
                 Socket.resetOnClose(line.drain)
                 close(line.drain)
             }
@@ -177,13 +181,17 @@ struct SpliceRelayTests {
         #expect(error == .sinkClosed)
     }
 
-    @Test("a sink that takes nothing, and a source that gives nothing, stall the relay", arguments: [true, false])
+    @Test("a sink that takes nothing and a source that gives nothing have a time each", arguments: [true, false])
     func stalled(_ sourceGives: Bool) throws {
         let outcome = try LoopThread.with { loop in
             let line = try Line(on: loop, buffer: 16384)
             var feeding: Outcome<UInt64>?
             if sourceGives { feeding = Self.feed(line.feeder, 16 << 20) }
-            let error = await line.run(16 << 20, patience: .milliseconds(20))
+            // The other side would have time enough.
+            let short = Duration.milliseconds(20)
+            let error =
+                sourceGives
+                ? await line.run(16 << 20, sinkTime: short) : await line.run(16 << 20, sourceTime: short)
             let timers = loop.timerCount
             line.source.stream.close()
             line.sink.stream.close()
@@ -192,7 +200,7 @@ struct SpliceRelayTests {
             close(line.drain)
             return (error, timers)
         }
-        #expect(outcome.0 == .stalled)
+        #expect(outcome.0 == (sourceGives ? .sinkStalled : .sourceStalled))
         #expect(outcome.1 == 0)
     }
 
@@ -210,11 +218,11 @@ struct SpliceRelayTests {
                     let part = unsafe recv(drain, &chunk, chunk.count, 0)
                     guard part > 0 else { break }
                     got += part
-                    Threads.sleep(.milliseconds(1))
+                    Threads.sleep(.milliseconds(1))  // a slow sink is the subject
                 }
                 draining.set(.success(got))
             }
-            let error = await line.run(2 << 20, patience: .seconds(5))
+            let error = await line.run(2 << 20, sinkTime: .seconds(5))
             _ = try await loop.offload("test") { (try feeding.value(), try draining.value()) }
             line.close()
             return error
@@ -272,7 +280,7 @@ struct SpliceRelayTests {
             // Nobody reads: the sink's socket fills up, and then the pipe.
             let line = try Line(on: loop)
             let feeding = Self.feed(line.feeder, 64 << 20, thenClose: true)
-            _ = await line.run(64 << 20, patience: .milliseconds(50))
+            _ = await line.run(64 << 20, sinkTime: .milliseconds(50))
             counts.append(loop.pipes.count)
             line.close()
             _ = try await loop.offload("test") { try feeding.value() }

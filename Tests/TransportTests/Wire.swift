@@ -1,5 +1,6 @@
 import GatewayBytes
 import GatewayTLS
+import GatewayTestSupport
 import Glibc
 import Testing
 

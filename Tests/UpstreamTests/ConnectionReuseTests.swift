@@ -1,5 +1,6 @@
 import GatewayHTTP
 import GatewayTelemetry
+import GatewayTestSupport
 import Testing
 
 @testable import GatewayRuntime
@@ -189,7 +190,7 @@ struct ConnectionReuseTests {
     @Test("the retry finds room even when every connection there may be is idle")
     func retryAtLimit() throws {
         let server = try Self.dying()
-        let text = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+        let text = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1"]) { rig in
             _ = try await rig.text(.get, server.url())
             return try await rig.text(.get, server.url())
         }
@@ -259,7 +260,7 @@ struct PoolLimitTests {
     func waiting() throws {
         let (gate, arrived) = (Signal(), Signal())
         let server = try Self.gated(gate, arrived)
-        let order = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+        let order = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1"]) { rig in
             let order = Guarded<[Int]>([])
             let first = rig.loop.launch { _ = try? await rig.text(.get, server.url("/slow")) }
             try await rig.loop.offload("test") { arrived.wait() }
@@ -284,7 +285,7 @@ struct PoolLimitTests {
     func tooMany() throws {
         let (gate, arrived) = (Signal(), Signal())
         let server = try Self.gated(gate, arrived)
-        let outcome = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1", "UPSTREAM_MAX_WAITING": "1"]) { rig in
+        let outcome = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1", "UPSTREAM_MAX_WAITING": "1"]) { rig in
             let first = rig.loop.launch { _ = try? await rig.text(.get, server.url("/slow")) }
             try await rig.loop.offload("test") { arrived.wait() }
             let second = rig.loop.launch { _ = try? await rig.text(.get, server.url()) }
@@ -298,11 +299,32 @@ struct PoolLimitTests {
         #expect(outcome.name == "tooManyWaiting")
     }
 
+    @Test("when all connections of the process are in use a request to another origin is refused")
+    func capacity() throws {
+        let (gate, arrived) = (Signal(), Signal())
+        let server = try Self.gated(gate, arrived)
+        let other = try Self.gated(Signal(), Signal())
+        let outcome = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+            let first = rig.loop.launch { _ = try? await rig.text(.get, server.url("/slow")) }
+            try await rig.loop.offload("test") { arrived.wait() }
+            let full = await rig.failure { _ = try await rig.send(.get, other.url()) }
+            let again = await rig.failure { _ = try await rig.send(.get, server.url()) }
+            gate.raise()
+            await first.value
+            // The first connection is idle now: it gives way.
+            let text = try await rig.text(.get, other.url())
+            return (full.name, again.name, text)
+        }
+        #expect(outcome.0 == "tooManyConnections" && outcome.1 == "tooManyConnections")
+        #expect(outcome.2 == "x")
+        #expect(server.accepted == 1 && other.accepted == 1)
+    }
+
     @Test("waiting for room ends with the time to connect")
     func deadline() throws {
         let (gate, arrived) = (Signal(), Signal())
         let server = try Self.gated(gate, arrived)
-        let outcome = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+        let outcome = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1"]) { rig in
             let first = rig.loop.launch { _ = try? await rig.text(.get, server.url("/slow")) }
             try await rig.loop.offload("test") { arrived.wait() }
             let brief = UpstreamTimeouts(connect: .milliseconds(10))
@@ -320,7 +342,7 @@ struct PoolLimitTests {
     func cancelled() throws {
         let (gate, arrived) = (Signal(), Signal())
         let server = try Self.gated(gate, arrived)
-        let outcome = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+        let outcome = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1"]) { rig in
             let outcomes = Guarded<[String]>([])
             let first = rig.loop.launch { _ = try? await rig.text(.get, server.url("/slow")) }
             try await rig.loop.offload("test") { arrived.wait() }
@@ -367,7 +389,7 @@ struct PoolLimitTests {
             default: peer.close()
             }
         }
-        let text = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+        let text = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1"]) { rig in
             let first = rig.loop.launch { _ = try? await rig.text(.post, server.url()) }
             try await rig.loop.offload("test") { arrived.wait() }
             let second = Guarded("")
@@ -389,7 +411,7 @@ struct PoolLimitTests {
         let listener = try Socket.listen(on: .loopback(port: 0), backlog: 1)
         let address = try #require(Socket.localAddress(of: listener))
         WatchedDescriptor.discard(listener)
-        let outcomes = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "2"]) { rig in
+        let outcomes = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "2"]) { rig in
             var outcomes: [String] = []
             for _ in 0..<6 {
                 outcomes.append(await rig.failure { _ = try await rig.send(.get, "http://\(address)/") }.name)
@@ -411,7 +433,7 @@ struct PoolLimitTests {
             _ = peer.waitForEnd()
             ended.finishOne()
         }
-        let all = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+        let all = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1"]) { rig in
             for _ in 0..<3 {
                 let response = try await rig.send(.get, server.url())
                 switch manner {

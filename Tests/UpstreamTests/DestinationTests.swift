@@ -3,6 +3,7 @@ import GatewayBytes
 import GatewayHTTP
 import GatewayTLS
 import GatewayTelemetry
+import GatewayTestSupport
 import Testing
 
 @testable import GatewayRuntime

@@ -1,4 +1,5 @@
 import GatewayHTTP
+import GatewayTestSupport
 import Testing
 
 @testable import GatewayRuntime
@@ -94,8 +95,7 @@ struct RequestBodyTests {
                 let answer = (try? await rig.text(.post, server.url(), body: body)) ?? "failed"
                 text.withLock { $0 = answer }
             }
-            try await rig.loop.sleep(.milliseconds(100))
-            let ahead = made.value
+            let ahead = try await rig.settled { made.value }
             begin.raise()
             await task.value
             return (ahead, made.value, text.withLock { $0 })

@@ -1,5 +1,6 @@
 import GatewayBytes
 import GatewayHTTP
+import GatewayTestSupport
 import Glibc
 import Testing
 
@@ -170,8 +171,7 @@ struct ResponseBodyTests {
             let response = try await rig.send(.get, server.url())
             _ = try await response.body.next()
             // Nobody reads: the server's blocks must stop coming.
-            try await rig.loop.sleep(.milliseconds(100))
-            let ahead = sent.value
+            let ahead = try await rig.settled { sent.value }
             var (count, largest) = (0, 0)
             while let bytes = try await response.body.next() {
                 count += bytes.count

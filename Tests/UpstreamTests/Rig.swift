@@ -2,6 +2,7 @@ import GatewayConfig
 import GatewayHTTP
 import GatewayTLS
 import GatewayTelemetry
+import GatewayTestSupport
 import Glibc
 import Testing
 
@@ -19,7 +20,7 @@ struct Rig: Sendable {
     ///   - names: Looks up host names; without it there are none.
     static func with<R: Sendable>(
         _ environment: [String: String] = [:], trusting trust: TLSVerification = .certificates(pem: []),
-        workers: WorkerPool = WorkerPool(threads: 2),
+        workers: WorkerPool = WorkerPool(threads: 2), sockets: UpstreamSocketSettings = UpstreamSocketSettings(),
         names: @escaping @Sendable (String) throws -> [SocketAddress] = { _ in throw NoNames() },
         _ body: @escaping @Sendable (Rig) async throws -> R
     ) throws -> R {
@@ -27,7 +28,8 @@ struct Rig: Sendable {
         let settings = try settings(environment)
         let metrics = try UpstreamMetrics(registry: Metrics(loops: 1))
         let tls = try TLSClientContext.make(verification: trust == .certificates(pem: []) ? .none : trust)
-        let client = UpstreamClient(loopCount: 1, settings: settings, tls: tls, metrics: metrics, names: names)
+        let client = UpstreamClient(
+            loopCount: 1, settings: settings, sockets: sockets, tls: tls, metrics: metrics, names: names)
         let rig = Rig(client: client, metrics: metrics, loop: thread.loop)
         let result = Result { try thread.run { _ in try await body(rig) } }
         try thread.stop()
@@ -113,6 +115,7 @@ struct Rig: Sendable {
             case .bodyIncomplete: return "bodyIncomplete"
             case .bodyTooLarge: return "bodyTooLarge"
             case .tooManyWaiting: return "tooManyWaiting"
+            case .tooManyConnections: return "tooManyConnections"
             case .unsendable: return "unsendable"
             case .upgradeFailed: return "upgradeFailed"
             }
@@ -126,6 +129,18 @@ struct Rig: Sendable {
             guard MonotonicTime.read() < deadline else { throw LoopThread.TimedOut() }
             try await loop.sleep(.milliseconds(1))
         }
+    }
+
+    /// Waits until `value` has begun to grow and does so no more: ten looks in a row find the same.
+    func settled(_ value: () -> Int) async throws -> Int {
+        var (last, looks) = (0, 0)
+        try await until {
+            let now = value()
+            looks = now == last && now > 0 ? looks + 1 : 0
+            last = now
+            return looks == 10
+        }
+        return last
     }
 
     /// Waits for what another thread says.

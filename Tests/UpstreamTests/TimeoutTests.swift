@@ -1,5 +1,6 @@
 import GatewayHTTP
 import GatewayTelemetry
+import GatewayTestSupport
 import Glibc
 import Testing
 
@@ -57,6 +58,7 @@ struct TimeoutTests {
             var count = 0
             while let bytes = try await response.body.next() {
                 count += bytes.count
+                // The subject: longer than the upstream may pause.
                 try await rig.loop.sleep(.milliseconds(60))
             }
             return count
@@ -77,6 +79,7 @@ struct TimeoutTests {
             let body = UpstreamRequest.Body.stream(length: nil) {
                 guard left.withLock({ $0 > 0 }) else { return nil }
                 left.withLock { $0 -= 1 }
+                // The subject: longer than an answer may take to begin.
                 try await rig.loop.sleep(.milliseconds(600))
                 return [1]
             }
@@ -194,7 +197,7 @@ struct TimeoutTests {
                 try peer.answer("x")
             }
         }
-        let outcome = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+        let outcome = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1"]) { rig in
             var failures = 0
             for _ in 0..<200 {
                 let first = rig.loop.launch { _ = try? await rig.text(.post, server.url()) }

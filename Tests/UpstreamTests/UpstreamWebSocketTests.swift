@@ -1,4 +1,5 @@
 import GatewayHTTP
+import GatewayTestSupport
 import Testing
 
 @testable import GatewayRuntime
@@ -63,7 +64,7 @@ struct UpstreamWebSocketTests {
         let outcome = try Rig.with { rig in
             let socket = try await Self.socket(rig, server.url(), ["a", "b"])
             let ear = Ear()
-            try await rig.loop.sleep(.milliseconds(20))
+            for _ in 0..<20 { await rig.loop.nextTurn() }
             let before = ear.heard
             socket.start(ear)
             try await rig.until { ear.heard.count == 2 }
@@ -77,10 +78,9 @@ struct UpstreamWebSocketTests {
 
     @Test("a handshake asks for what it should, once each")
     func request() throws {
-        let head = Guarded("")
+        let head = Outcome<String>()
         let server = try ScriptedServer { peer, _ in
-            let text = try Self.accept(peer)
-            head.withLock { $0 = text }
+            head.set(.success(try Self.accept(peer)))
             _ = peer.waitForEnd()
         }
         try Rig.with { rig in
@@ -89,7 +89,7 @@ struct UpstreamWebSocketTests {
             #expect(!socket.isCompressed)
             socket.close(.normal)
         }
-        let lines = head.withLock { $0 }.split(separator: "\r\n")
+        let lines = try head.value().split(separator: "\r\n")
         #expect(lines.first == "GET /x?y HTTP/1.1")
         for line in ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"] {
             #expect(lines.count { $0 == line } == 1, "\(line)")
@@ -205,6 +205,71 @@ struct UpstreamWebSocketTests {
         #expect(end == "1006 ")
     }
 
+    @Test("an upstream that does not finish a message is told so, and counts as lost")
+    func unfinished() throws {
+        let farewell = Guarded<[UInt8]>([])
+        let server = try ScriptedServer { peer, _ in
+            _ = try Self.accept(peer)
+            try peer.write([0x01, 4] + Array("half".utf8) + Self.frame(9, []))
+            // A pong of 6 bytes, and then the head of a close frame.
+            let bytes = try peer.read(12)
+            farewell.withLock { $0 = bytes }
+            _ = peer.waitForEnd()
+        }
+        let end = try Rig.with(sockets: UpstreamSocketSettings(messageTimeout: .milliseconds(50))) { rig in
+            let socket = try await Self.socket(rig, server.url())
+            let ear = Ear()
+            socket.start(ear)
+            try await rig.until { ear.end != nil }
+            try await rig.until { !farewell.withLock { $0.isEmpty } }
+            return ear.end
+        }
+        #expect(end == "1006 stalled")
+        let seen = farewell.withLock { $0 }
+        #expect(seen[0] == 0x8A && seen[6] == 0x88)
+    }
+
+    @Test("a code that no frame may carry is sent as 1011")
+    func unsendableCode() throws {
+        let code = Guarded<[UInt8]>([])
+        let server = try ScriptedServer { peer, _ in
+            _ = try Self.accept(peer)
+            let frame = try peer.read(8)
+            code.withLock { $0 = [frame[6] ^ frame[2], frame[7] ^ frame[3]] }
+            _ = peer.waitForEnd()
+        }
+        try Rig.with { rig in
+            let socket = try await Self.socket(rig, server.url())
+            socket.close(CloseCode(rawValue: 1015))
+            try await rig.until { !code.withLock { $0.isEmpty } }
+        }
+        #expect(code.withLock { $0 } == [3, 0xF3])
+    }
+
+    @Test("a socket counts among the connections to upstreams until it has closed")
+    func capacity() throws {
+        let server = try ScriptedServer { peer, _ in
+            _ = try Self.accept(peer)
+            _ = peer.waitForEnd()
+        }
+        let other = try ScriptedServer { peer, _ in
+            _ = try peer.readHead()
+            try peer.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+            _ = peer.waitForEnd()
+        }
+        let outcome = try Rig.with(["UPSTREAM_MAX_CONNECTIONS": "1"]) { rig in
+            let socket = try await Self.socket(rig, server.url())
+            let full = await rig.failure { _ = try await rig.send(.get, other.url()) }
+            let ear = Ear()
+            socket.start(ear)
+            socket.close(.normal)
+            try await rig.until { socket.isClosed }
+            return (full.name, try await rig.text(.get, other.url()))
+        }
+        #expect(outcome.0 == "tooManyConnections")
+        #expect(outcome.1 == "x")
+    }
+
     @Test("while it is paused nothing is delivered, and nothing is lost")
     func pause() throws {
         let server = try ScriptedServer { peer, _ in
@@ -219,7 +284,7 @@ struct UpstreamWebSocketTests {
             socket.start(ear)
             for count in 1...20 {
                 try await rig.until { ear.heard.count >= count }
-                try await rig.loop.sleep(.milliseconds(2))
+                for _ in 0..<3 { await rig.loop.nextTurn() }
                 #expect(ear.heard.count == count)
                 socket.resume()
             }

@@ -1,4 +1,5 @@
 import GatewayBytes
+import GatewayTestSupport
 import GatewayWebSocket
 import Testing
 

@@ -1,5 +1,6 @@
 import GatewayBytes
 import GatewayCompression
+import GatewayTestSupport
 import GatewayWebSocket
 import Testing
 

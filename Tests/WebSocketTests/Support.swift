@@ -1,5 +1,6 @@
 import GatewayBytes
 import GatewayCompression
+import GatewayTestSupport
 import GatewayWebSocket
 
 /// An event with its bytes copied out, so that whole runs can be compared.
@@ -51,6 +52,8 @@ final class Peer {
     }
 
     var isMidMessage: Bool { reader.isMidMessage }
+    func unfinishedSince(_ now: UInt64) -> UInt64? { reader.unfinishedSince(now: now) }
+    func restartPatience(_ now: UInt64) { reader.restartPatience(now: now) }
 
     /// Gives the reader a receive buffer with `bytes`, and takes its events.
     func receive(_ bytes: [UInt8]) -> [Seen] {
@@ -131,17 +134,6 @@ struct Frame {
     static func pong(_ bytes: [UInt8] = []) -> [UInt8] { Frame(10, bytes).bytes }
     static func close(_ code: UInt16? = nil, _ reason: [UInt8] = []) -> [UInt8] {
         Frame(8, (code.map { [UInt8($0 >> 8), UInt8($0 & 0xFF)] } ?? []) + reason).bytes
-    }
-}
-
-/// Bytes that no compressor can shorten.
-func noise(_ size: Int, seed: UInt64 = 99) -> [UInt8] {
-    var state = seed
-    return (0..<size).map { _ in
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return UInt8(truncatingIfNeeded: state >> 24)
     }
 }
 

@@ -1,5 +1,7 @@
 import GatewayBytes
 package import GatewayHTTP
+import GatewayRuntime
+import GatewayUpstream
 
 /// An error on its way to a client: status, a code for programs, a message a person can act on.
 ///
@@ -18,6 +20,8 @@ package struct GatewayFault: Error, Sendable {
     package let source: Source
     /// Sent with the error, such as `Retry-After`.
     package var fields: HeaderFields
+    /// The error of another kind that a plugin let through: for the log, never for the client.
+    package private(set) var cause: (any Error)?
 
     /// Throw it from a handler or middleware; the server answers it.
     ///
@@ -33,6 +37,20 @@ package struct GatewayFault: Error, Sendable {
         self.message = message
         self.source = source
         self.fields = fields
+    }
+
+    /// The fault that is answered for an error which a plugin let through: told to the client without detail.
+    package init(unexpected error: any Error) {
+        switch error {
+        case let error as UpstreamError: self.init(error)
+        case is WorkerPool.Busy:
+            self.init(.serviceUnavailable, "busy", "The gateway is busy. Try again.", source: .gateway)
+        default:
+            self.init(
+                .internalServerError, "internal", "The gateway failed to answer; its log knows this request id.",
+                source: .gateway)
+        }
+        cause = error
     }
 
     /// 404.

@@ -31,11 +31,16 @@ package struct Next: Sendable {
 
     /// Runs what is behind: further middleware, then the handler.
     ///
-    /// - Throws: What those throw.
+    /// - Throws: ``GatewayFault`` or `CancellationError`. Any other error has become the fault it is answered with, so that
+    ///   what a middleware adds to faults is on every response.
     @inline(__always)
     package func callAsFunction(_ request: Request) async throws -> Response {
-        guard index < chain.middleware.count else { return try await chain.handler(request) }
-        return try await chain.middleware[index].handle(request, next: Next(chain: chain, index: index + 1))
+        do {
+            guard index < chain.middleware.count else { return try await chain.handler(request) }
+            return try await chain.middleware[index].handle(request, next: Next(chain: chain, index: index + 1))
+        } catch {
+            throw error is GatewayFault || error is CancellationError ? error : GatewayFault(unexpected: error)
+        }
     }
 }
 

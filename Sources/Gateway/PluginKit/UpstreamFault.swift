@@ -6,8 +6,8 @@ extension GatewayFault {
     /// nothing is said of names or addresses behind the gateway. Log the error itself.
     package init(_ error: UpstreamError) {
         var fields = HeaderFields()
-        if case .tooManyWaiting = error { fields.append(.retryAfter, "1") }
         let (status, code) = error.answer
+        if status == .serviceUnavailable { fields.append(.retryAfter, "1") }
         self.init(status, code, "\(error.summary).", source: .upstream, fields: fields)
     }
 }
@@ -16,7 +16,7 @@ extension UpstreamError {
     fileprivate var answer: (Status, String) {
         switch self {
         case .connectTimedOut, .firstByteTimedOut, .idleTimedOut: (.gatewayTimeout, "upstream_timeout")
-        case .tooManyWaiting: (.serviceUnavailable, "upstream_busy")
+        case .tooManyWaiting, .tooManyConnections: (.serviceUnavailable, "upstream_busy")
         case .destinationRefused: (.forbidden, "destination_refused")
         case .nameNotFound, .nameLookupFailed, .connectFailed, .cipher: (.badGateway, "upstream_unreachable")
         case .closedBeforeAnswer, .malformed, .bodyIncomplete, .bodyTooLarge, .upgradeFailed:
@@ -41,6 +41,7 @@ extension UpstreamError {
         case .bodyIncomplete: "The upstream closed the connection in the middle of its answer"
         case .bodyTooLarge(let limit): "The upstream's answer is larger than \(limit) bytes"
         case .tooManyWaiting: "Too many requests wait for the upstream"
+        case .tooManyConnections: "Too many connections to upstreams are open"
         case .upgradeFailed: "The upstream did not open the WebSocket in order"
         case .unsendable: "The request cannot be sent to the upstream"
         }

@@ -75,7 +75,8 @@ package protocol WebSocket: AnyObject {
     func send(_ message: PreparedMessage) -> Bool
     /// Starts the closing handshake.
     ///
-    /// - Parameter code: One that may stand in a close frame, or ``CloseCode/withoutCode`` for a frame without.
+    /// - Parameter code: One that may stand in a close frame, or ``CloseCode/withoutCode`` for a frame without. Any other
+    ///   is logged and sent as 1011.
     func close(_ code: CloseCode, reason: String)
     /// Stops and resumes delivery of messages: the peer is slowed down by TCP. Control frames wait too.
     func pause()

@@ -6,6 +6,7 @@ import Glibc
 @safe final class Guarded<Value>: Sendable {
     // Safe: touched with the lock held only.
     private nonisolated(unsafe) var value: Value
+    // Safe: a mutex is made to be used by several threads at once.
     private nonisolated(unsafe) let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
     init(_ value: sending Value) {

@@ -5,7 +5,7 @@
         init(_ value: Value) { self.value = value }
     }
 
-    // Safe: each element is made, used and read by the loop of its index only.
+    // Safe: each element is made, used and read by the loop of its index only, until nobody can ask for any of them.
     private nonisolated(unsafe) let boxes: UnsafeMutablePointer<Box?>
     private let count: Int
     private let make: @Sendable (EventLoop) -> Value

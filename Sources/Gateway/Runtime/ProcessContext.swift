@@ -48,6 +48,8 @@ package enum ProcessContext {
 
     /// Runs a program to its end, without a shell, its output discarded. Blocks.
     ///
+    /// It starts with no signal blocked or ignored, whatever this process does with them.
+    ///
     /// - Parameter arguments: The program, looked up in PATH, and what it is given.
     /// - Returns: Its exit code; `nil` when it could not be started or was killed.
     package static func run(_ arguments: [String]) -> Int32? {
@@ -57,10 +59,21 @@ package enum ProcessContext {
         for descriptor in [CInt(0), 1, 2] {
             _ = unsafe posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_RDWR, 0)
         }
+        var attributes = posix_spawnattr_t()
+        _ = unsafe posix_spawnattr_init(&attributes)
+        defer { _ = unsafe posix_spawnattr_destroy(&attributes) }
+        var (none, all) = (sigset_t(), sigset_t())
+        _ = unsafe sigemptyset(&none)
+        _ = unsafe sigfillset(&all)
+        _ = unsafe posix_spawnattr_setsigmask(&attributes, &none)
+        _ = unsafe posix_spawnattr_setsigdefault(&attributes, &all)
+        _ = unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         var pointers: [UnsafeMutablePointer<CChar>?] = unsafe arguments.map { unsafe strdup($0) } + [nil]
         defer { for place in unsafe pointers.indices { unsafe free(pointers[place]) } }
         var child = pid_t()
-        guard unsafe posix_spawnp(&child, arguments[0], &actions, nil, &pointers, environ) == 0 else { return nil }
+        guard unsafe posix_spawnp(&child, arguments[0], &actions, &attributes, &pointers, environ) == 0 else {
+            return nil
+        }
         var status: CInt = 0
         while unsafe waitpid(child, &status, 0) < 0 {
             guard errno == EINTR else { return nil }

@@ -33,7 +33,8 @@ package struct ListenSettings: Settings {
         maxConnections = env.optional(
             exactly: "MAX_CONNECTIONS", default: 16384, in: 1...1_000_000,
             "Client connections at once, over all ports; more wait in the kernel's backlog. OPS_LISTEN takes 64 more. "
-                + "The start stops unless the system allows this many file descriptors and 256 besides.")
+                + "The start stops unless the system allows as many file descriptors as this and "
+                + "UPSTREAM_MAX_CONNECTIONS together, and 256 besides.")
         backlog = env.optional(
             exactly: "LISTEN_BACKLOG", default: 4096, in: 1...65535,
             "Connections the kernel completes ahead of the gateway's accepting them, per event loop.")
@@ -112,6 +113,7 @@ package struct WebSocketSettings: Settings {
     package let maxFragments: Int
     package let assemblyBudget: ByteCount
     package let frameWarnThreshold: ByteCount
+    package let messageTimeout: Duration
     package let closeTimeout: Duration
     package let sendBuffer: ByteCount
 
@@ -168,6 +170,11 @@ package struct WebSocketSettings: Settings {
         frameWarnThreshold = env.optional(
             exactly: "FRAME_WARN_THRESHOLD", default: .kibibytes(512), in: .zero ... .mebibytes(64), bare: .bytes,
             "A received frame larger than this is logged, at most one a second for each event loop.")
+        messageTimeout = env.optional(
+            exactly: "MESSAGE_TIMEOUT", default: .seconds(60), in: .milliseconds(10) ... .seconds(3600),
+            bare: .milliseconds,
+            "Longest pause within a message, during which nothing more of it arrives, pings and pongs not counted; then "
+                + "the socket closes with 1008.")
         closeTimeout = env.optional(
             exactly: "CLOSE_TIMEOUT", default: .seconds(5), in: .milliseconds(10) ... .seconds(60),
             bare: .milliseconds,

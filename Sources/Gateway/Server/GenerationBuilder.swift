@@ -98,13 +98,14 @@ struct GenerationBuilder: Sendable {
 
     // MARK: Parts
 
-    /// MAX_CONNECTIONS must fit into the descriptors the system grants, upstream connections and files beside them.
+    /// Connections of clients and to upstreams must fit into the descriptors the system grants, files beside them.
     private static func checkDescriptors(_ settings: CoreSettings) throws(StartError) {
         let allowed = Resources.raiseDescriptorLimit()
-        let needed = settings.listen.maxConnections + 256
+        let (clients, upstreams) = (settings.listen.maxConnections, settings.upstream.maxConnections)
+        let needed = clients + upstreams + 256
         guard allowed >= needed else {
             throw StartError(
-                "MAX_CONNECTIONS=\(settings.listen.maxConnections) needs \(needed) file descriptors, but the system allows \(allowed); lower it or raise the limit (ulimit -n)"
+                "MAX_CONNECTIONS=\(clients) and UPSTREAM_MAX_CONNECTIONS=\(upstreams) need \(needed) file descriptors, but the system allows \(allowed); lower them or raise the limit (ulimit -n)"
             )
         }
     }

@@ -46,8 +46,10 @@ extension HTTPConnection {
         case .bytes(let bytes):
             writeWhole(response, to: request, body: .length(UInt64(bytes.count))) { $0.append(bytes) }
         case .upstream(let upstream):
-            guard let bytes = upstream.takeAtOnce() else { return false }
-            writeWhole(response, to: request, body: .length(UInt64(bytes.count))) { $0.append(bytes) }
+            guard let count = upstream.countAtOnce else { return false }
+            writeWhole(response, to: request, body: .length(UInt64(count))) { upstream.takeAtOnce(into: &$0) }
+            // Where the answer has no body it was not taken.
+            upstream.discard()
         case .stream, .webSocket: return false
         }
         record(response.status, request, started: started)
@@ -160,7 +162,12 @@ extension HTTPConnection {
         stream.flush()
         await drained(below: 0)
         guard !isClosed else { throw CancellationError() }
-        return try await upstream.splice(into: stream, writeTimeout: settings.writeTimeout)
+        do {
+            return try await upstream.splice(into: stream, writeTimeout: settings.writeTimeout)
+        } catch RelayError.sinkStalled {
+            server.metrics.writeTimeouts.increment()
+            throw CancellationError()
+        }
     }
 
     // MARK: Record

@@ -174,13 +174,13 @@ import PluginKit
             if let handler = found.chain.plainHandler { return try await handler(request) }
             return try await found.chain.run(request)
         } catch let fault as GatewayFault {
-            return fault.response(requestID: request.id)
+            return server.response(to: fault, of: request)
         } catch is CancellationError {
             reply.mustClose = true
             return GatewayFault(.serviceUnavailable, "cancelled", "The request was cancelled.", source: .gateway)
                 .response(requestID: request.id)
         } catch {
-            return server.unexpected(error, in: request).response(requestID: request.id)
+            return server.response(to: GatewayFault(unexpected: error), of: request)
         }
     }
 

@@ -47,6 +47,7 @@ final class LoopServer {
     private var drained: (() -> Void)?
     private var flushTimer = TimerToken.none
     private var nextLargeFrameWarning = MonotonicTime(nanoseconds: 0)
+    private var nextCloseCodeWarning = MonotonicTime(nanoseconds: 0)
 
     init(
         loop: EventLoop, generation: Generation, shared: SharedState, metrics: ServerMetrics, logs: LogSystem
@@ -306,24 +307,22 @@ final class LoopServer {
         return GatewayFault(.methodNotAllowed, "method_not_allowed", "This path answers \(allowed).", fields: fields)
     }
 
-    /// An error that a plugin let through: logged in full, told to the client without detail.
-    func unexpected(_ error: any Error, in request: Request) -> GatewayFault {
-        if let error = error as? UpstreamError {
-            log.warn(
-                "upstream failed", .string("plugin", request.plugin.text), .string("reason", error.description),
-                .request(request.id))
-            return GatewayFault(error)
+    /// The response to a fault. What a plugin let through is logged in full, and told to the client without detail.
+    func response(to fault: GatewayFault, of request: Request) -> Response {
+        if let cause = fault.cause { logUnexpected(cause, in: request) }
+        return fault.response(requestID: request.id)
+    }
+
+    private func logUnexpected(_ error: any Error, in request: Request) {
+        let plugin = LogField.string("plugin", request.plugin.text)
+        switch error {
+        case let error as UpstreamError:
+            log.warn("upstream failed", plugin, .string("reason", error.description), .request(request.id))
+        case is WorkerPool.Busy:
+            log.warn("worker threads are busy", plugin, .request(request.id))
+        default:
+            log.error("request failed", plugin, .string("reason", "\(error)"), .request(request.id))
         }
-        if error is WorkerPool.Busy {
-            log.warn("worker threads are busy", .string("plugin", request.plugin.text), .request(request.id))
-            return GatewayFault(.serviceUnavailable, "busy", "The gateway is busy. Try again.", source: .gateway)
-        }
-        log.error(
-            "request failed", .string("plugin", request.plugin.text), .string("reason", "\(error)"),
-            .request(request.id))
-        return GatewayFault(
-            .internalServerError, "internal", "The gateway failed to answer; its log knows this request id.",
-            source: .gateway)
     }
 
     func logRefusal(_ error: RequestError, id: RequestID, client: ConnectionClient) {
@@ -343,6 +342,15 @@ final class LoopServer {
         guard loop.now >= nextLargeFrameWarning else { return }
         nextLargeFrameWarning = loop.now + .seconds(1)
         log.warn("large frame", .int("bytes", length), .request(id))
+    }
+
+    /// Tells of a plugin that closes with a code which must not be sent, at most once a second for the loop.
+    func warnOfCloseCode(_ code: CloseCode, id: RequestID) {
+        guard loop.now >= nextCloseCodeWarning else { return }
+        nextCloseCodeWarning = loop.now + .seconds(1)
+        log.error(
+            "websocket closed with 1011: its plugin named a code that must not be sent",
+            .int("code", Int(code.rawValue)), .request(id))
     }
 
     // MARK: Draining

@@ -6,8 +6,8 @@ import Synchronization
 
 /// What the files of TLS_CERTIFICATE and its companions say, and the ticket keys, over the life of the process.
 ///
-/// Reading and using are two steps. ``load(_:)`` reads everything, or says what is wrong and changes nothing; ``adopt``
-/// makes it what new connections begin with. Whatever is published is published under one lock, so that no loop ends up
+/// Reading and using are two steps. ``load(_:)`` reads everything, or says what is wrong and changes nothing;
+/// ``adopt(_:publish:)`` makes it what new connections begin with. Whatever is published is published under one lock, so that no loop ends up
 /// with an older state than another. Everything here blocks on the disk or on that lock: never call it on a loop.
 package final class ServerCertificates: Sendable {
     /// Everything that one reading of the files gave: it fits together, and OpenSSL will serve it.
@@ -105,7 +105,7 @@ package final class ServerCertificates: Sendable {
     private func adopt(_ loaded: Loaded, _ state: inout State, _ publish: () -> Void) {
         let now = ContinuousClock.now
         if loaded.settings.ticketKeys.isEmpty {
-            // Keys that others know are no longer trusted.
+            // A key of its own seals again; what those of files have sealed runs out.
             if state.loaded?.settings.ticketKeys.isEmpty == false { rotate(at: now) }
         } else {
             keys.replace(with: loaded.ticketKeys)

@@ -36,7 +36,8 @@ final class SharedState: Sendable {
         UpstreamSocketSettings(
             limits: settings.webSocket.messageLimits, heartbeat: settings.webSocket.heartbeat,
             deflate: settings.webSocket.deflate, closeTimeout: settings.webSocket.closeTimeout,
-            stallTimeout: settings.upstream.timeouts.idle, sendLimit: settings.webSocket.sendBuffer.bytes,
+            messageTimeout: settings.webSocket.messageTimeout, stallTimeout: settings.upstream.timeouts.idle,
+            sendLimit: settings.webSocket.sendBuffer.bytes,
             compressionBudget: compression, assemblyBudget: assembly)
     }
 

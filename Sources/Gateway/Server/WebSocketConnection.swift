@@ -96,7 +96,14 @@ final class WebSocketConnection {
         } catch {
             fail(error.closeCode, "\(error.reason)")
         }
+        if reader.isMidMessage { stream.deadline = min(stream.deadline, messageDue) }
         warnOfLargeFrames()
+    }
+
+    /// When the message in progress must have grown. What this end does not read cannot grow.
+    private var messageDue: MonotonicTime {
+        guard closing == .open, !isPaused, let since = reader.unfinishedSince(now: now) else { return .distantFuture }
+        return MonotonicTime(nanoseconds: since) + server.settings.webSocket.messageTimeout
     }
 
     private func handle(_ event: MessageEvent) {
@@ -223,6 +230,7 @@ final class WebSocketConnection {
     private func tick() {
         checkToken()
         if let ending, closing == .open, stream.loop.now >= leaveAt { close(ending.code, reason: ending.reason) }
+        if stream.loop.now >= messageDue { return fail(.policyViolation, "message not finished in time") }
         if closing == .open { beat() }
         guard stream.isOpen else { return }
         guard closing == .open else {
@@ -230,7 +238,7 @@ final class WebSocketConnection {
             stream.deadline = closeBy
             return
         }
-        stream.deadline = min(nextBeat, leaveAt, tokenDue)
+        stream.deadline = min(nextBeat, leaveAt, tokenDue, messageDue)
     }
 
     private func beat() {
@@ -326,7 +334,7 @@ extension WebSocketConnection: WebSocket {
         return true
     }
 
-    /// Whether one more message may be written now; if not, does what the policy says.
+    /// Whether one more message may be written now, which is counted then; if not, does what the policy says.
     private func accepts() -> Bool {
         guard closing.mayWrite, stream.isOpen else { return false }
         let unsent = stream.unsent
@@ -348,6 +356,7 @@ extension WebSocketConnection: WebSocket {
 
     func close(_ code: CloseCode, reason: String) {
         guard stream.isOpen, closing.send() else { return }
+        let code = sendable(code)
         closeCode = code
         closeReason = reason
         stream.write { FrameWriter.appendClose(code == .withoutCode ? nil : code, reason: reason, to: &$0) }
@@ -355,6 +364,13 @@ extension WebSocketConnection: WebSocket {
         stream.deadline = closeBy
         // The peer's answer is read even if the plugin had stopped reading.
         if isPaused { resume() }
+    }
+
+    /// A plugin's mistake must neither reach the peer nor end the process.
+    private func sendable(_ code: CloseCode) -> CloseCode {
+        guard code != .withoutCode, !code.isAllowedOnWire else { return code }
+        server.warnOfCloseCode(code, id: requestID)
+        return .internalError
     }
 
     func pause() {
@@ -366,6 +382,7 @@ extension WebSocketConnection: WebSocket {
     func resume() {
         guard isPaused else { return }
         isPaused = false
+        reader.restartPatience(now: now)
         if held.isEmpty { stream.resumeInput() } else { stream.loop.callSoon(self, tag: 0) }
     }
 }

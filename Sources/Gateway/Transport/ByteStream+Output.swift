@@ -123,8 +123,8 @@ extension ByteStream {
     /// Suspends until the kernel has taken everything written.
     ///
     /// - Parameter patience: How long it may take none of it.
-    /// - Throws: ``RelayError/sinkClosed`` when the peer left or took nothing for too long, which resets the
-    ///   connection; ``RelayError/cancelled``.
+    /// - Throws: ``RelayError/sinkClosed`` when the peer left; ``RelayError/sinkStalled`` when it took nothing for too
+    ///   long, which resets the connection; ``RelayError/cancelled``.
     package func drainCompletely(patience: Duration) async throws(RelayError) {
         flush()
         while isOpen, unsent > 0 {
@@ -134,7 +134,10 @@ extension ByteStream {
             let outcome = await wait.run(on: loop, until: loop.now + patience)
             drainWait = nil
             if outcome == .cancelled { throw .cancelled }
-            if outcome == .late, sent == before { abort() }
+            if outcome == .late, sent == before, isOpen {
+                abort()
+                throw .sinkStalled
+            }
         }
         guard isOpen, outputFailure == nil else { throw .sinkClosed }
     }

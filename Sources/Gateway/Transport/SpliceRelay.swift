@@ -6,8 +6,10 @@ package enum RelayError: Error, Equatable, Sendable {
     case sourceEnded
     /// The sink's peer left.
     case sinkClosed
-    /// Nothing moved for the time allowed.
-    case stalled
+    /// The source gave nothing for the time allowed.
+    case sourceStalled
+    /// The sink's peer took nothing for the time allowed.
+    case sinkStalled
     case cancelled
     case system(SystemError)
 }
@@ -23,19 +25,32 @@ package final class SpliceRelay: TimerTarget {
     private let source: ByteStream
     private let sink: ByteStream
     private let loop: EventLoop
-    private let patience: Duration
+    private let patience: Patience
     private let lent: PooledPipe
     private var left: UInt64 = 0
     private var moved: UInt64 = 0
-    private var movedAtCheck: UInt64 = 0
-    private var timer = TimerToken.none
+    /// What had moved by then if the relay was waiting for that side at its last check.
+    private var sourceStood: UInt64?
+    private var sinkStood: UInt64?
+    private var sourceTimer = TimerToken.none
+    private var sinkTimer = TimerToken.none
     private var waiter: Waiter?
     private var failure: RelayError?
     private var sourceIsGone = false
     private var hasNews = false
 
-    /// - Parameter patience: How long nothing may move.
-    package init(from source: ByteStream, to sink: ByteStream, patience: Duration) throws(RelayError) {
+    /// How long each side may keep the relay waiting; an end that comes late comes before twice that.
+    package struct Patience {
+        let source: Duration
+        let sink: Duration
+
+        package init(source: Duration, sink: Duration) {
+            self.source = source
+            self.sink = sink
+        }
+    }
+
+    package init(from source: ByteStream, to sink: ByteStream, patience: Patience) throws(RelayError) {
         self.source = source
         self.sink = sink
         self.patience = patience
@@ -57,7 +72,8 @@ package final class SpliceRelay: TimerTarget {
         left = count
         source.beginRelay(self)
         sink.beginRelay(self)
-        timer = loop.setTimer(at: loop.now + patience, for: self, tag: Tag.check)
+        sourceTimer = loop.setTimer(at: loop.now + patience.source, for: self, tag: Tag.source)
+        sinkTimer = loop.setTimer(at: loop.now + patience.sink, for: self, tag: Tag.sink)
         // Safe: touched on the loop only; cancellation from another thread comes by submission.
         nonisolated(unsafe) let shared = self
         let loop = loop
@@ -73,7 +89,8 @@ package final class SpliceRelay: TimerTarget {
                 loop.submit { unsafe shared.stop(.cancelled) }
             }
         }
-        loop.cancelTimer(timer)
+        loop.cancelTimer(sourceTimer)
+        loop.cancelTimer(sinkTimer)
         source.endRelay()
         sink.endRelay()
         loop.pipes.giveBack(lent)
@@ -148,15 +165,30 @@ package final class SpliceRelay: TimerTarget {
     }
 
     private enum Tag {
-        static let check: UInt32 = 0
-        static let cancelled: UInt32 = 1
+        static let source: UInt32 = 0
+        static let sink: UInt32 = 1
+        static let cancelled: UInt32 = 2
     }
 
     package func timerFired(tag: UInt32) {
-        guard tag == Tag.check else { return stop(.cancelled) }
-        guard movedAtCheck != moved else { return stop(.stalled) }
-        movedAtCheck = moved
-        timer = loop.setTimer(at: loop.now + patience, for: self, tag: Tag.check)
+        switch tag {
+        case Tag.source: checkSource()
+        case Tag.sink: checkSink()
+        default: stop(.cancelled)
+        }
+    }
+
+    /// With bytes in the pipe it is the sink that everything waits for, and nothing is asked of the source.
+    private func checkSource() {
+        guard sourceStood != moved || lent.pipe.count > 0 else { return stop(.sourceStalled) }
+        sourceStood = lent.pipe.count == 0 ? moved : nil
+        sourceTimer = loop.setTimer(at: loop.now + patience.source, for: self, tag: Tag.source)
+    }
+
+    private func checkSink() {
+        guard sinkStood != moved || lent.pipe.count == 0 else { return stop(.sinkStalled) }
+        sinkStood = lent.pipe.count > 0 ? moved : nil
+        sinkTimer = loop.setTimer(at: loop.now + patience.sink, for: self, tag: Tag.sink)
     }
 }
 

@@ -13,6 +13,7 @@ package final class UpstreamClient: Sendable {
     private let pools: PerLoop<UpstreamPool>
     private let loopCount: Int
     private let newest: NewestRules
+    private let capacity: UpstreamCapacity
     private let metrics: UpstreamMetrics
 
     package convenience init(
@@ -33,15 +34,21 @@ package final class UpstreamClient: Sendable {
         self.metrics = metrics
         let newest = NewestRules(UpstreamRules(settings: settings, sockets: sockets, tls: tls))
         self.newest = newest
+        let capacity = UpstreamCapacity(limit: settings.maxConnections)
+        self.capacity = capacity
         pools = PerLoop(count: loopCount) { loop in
-            UpstreamPool(loop: loop, rules: newest.value, metrics: metrics, names: names)
+            UpstreamPool(
+                loop: loop, rules: newest.value, metrics: metrics, capacity: capacity, loopCount: loopCount, names: names)
         }
     }
 
     /// What the loops work by from their next ``adopt()`` on; a loop that has not begun yet, from its first request on.
     package func replaceSettings(
         _ settings: UpstreamSettings, sockets: UpstreamSocketSettings, tls: TLSClientContext
-    ) { newest.value = UpstreamRules(settings: settings, sockets: sockets, tls: tls) }
+    ) {
+        newest.value = UpstreamRules(settings: settings, sockets: sockets, tls: tls)
+        capacity.limit = settings.maxConnections
+    }
 
     /// Has the calling loop work by the newest settings. Requests and sockets under way go on as they began.
     package func adopt() {

@@ -11,6 +11,7 @@ final class UpstreamConnection {
     private weak var pool: UpstreamPool?
     /// ``UpstreamPool/trustEpoch`` when it was dialled.
     let trustEpoch: Int
+    private var permit: UpstreamPermit?
 
     /// In the pool: whatever arrives now is nobody's answer.
     var isIdle = false
@@ -26,6 +27,9 @@ final class UpstreamConnection {
     private var used = 0
     private var inputWait: LoopWait?
     private var isReadingHead = false
+    /// The last receiving may have left bytes with the kernel or the cipher: they have come, and no event will tell
+    /// before somebody else's request goes out.
+    private var mayHoldMore = false
     private var ending: Ending?
 
     private var pump: Task<Void, Never>?
@@ -44,14 +48,20 @@ final class UpstreamConnection {
 
     /// Unsent request bytes above which a streamed body waits.
     private static let sendLimit = 256 << 10
+    /// Most bytes of memory kept for the next answer.
+    private static let keptCapacity = 4 << 10
     /// Most bytes received at once before the head is read.
     private static let headReceiveLimit = 32 << 10
     /// Most interim responses before a real one.
     private static let interimLimit = 8
 
     /// - Returns: `nil` when the stream is closed already.
-    init?(stream: ByteStream, origin: PooledOrigin, pool: UpstreamPool, trustEpoch: Int, limits: HeadLimits) {
+    init?(
+        stream: ByteStream, permit: UpstreamPermit, origin: PooledOrigin, pool: UpstreamPool, trustEpoch: Int,
+        limits: HeadLimits
+    ) {
         self.stream = stream
+        self.permit = permit
         self.origin = origin
         self.pool = pool
         self.trustEpoch = trustEpoch
@@ -154,8 +164,7 @@ final class UpstreamConnection {
                 buffer.removeFirst(head.length)
                 continue
             }
-            // With what follows, which is cheaper than a copy of the part that is meant.
-            let bytes = buffer
+            let bytes = Array(buffer[..<head.length])
             guard upgrades || head.status != .switchingProtocols else {
                 throw UpstreamError.malformed("it switches protocols, which was not asked for")
             }
@@ -223,7 +232,7 @@ final class UpstreamConnection {
     func takeBuffered(limit: Int) -> [UInt8]? {
         guard hasBuffered else { return nil }
         let count = min(limit, buffer.count - used)
-        if used == 0, count == buffer.count {
+        if used == 0, count == buffer.count, count > Self.keptCapacity {
             defer { buffer = [] }
             return buffer
         }
@@ -235,7 +244,8 @@ final class UpstreamConnection {
     private func use(_ count: Int) {
         used += count
         guard used == buffer.count else { return }
-        buffer = []
+        // The next answer is likely to be as large.
+        buffer.removeAll(keepingCapacity: buffer.capacity <= Self.keptCapacity)
         used = 0
     }
 
@@ -249,6 +259,17 @@ final class UpstreamConnection {
 
     /// Whether `count` bytes have arrived that nobody has taken.
     func hasBuffered(_ count: UInt64) -> Bool { UInt64(buffer.count - used) >= count }
+
+    /// Moves `count` bytes that have arrived to the back of `output`.
+    func takeBuffered(_ count: Int, into output: inout OutputBuffer) {
+        unsafe buffer.withUnsafeBytes {
+            unsafe output.append(UnsafeRawBufferPointer(rebasing: $0[used..<used + count]))
+        }
+        use(count)
+    }
+
+    /// The stream was read by somebody else, who may have left bytes in it.
+    func wasRelayed() { mayHoldMore = true }
 
     /// Suspends until something arrived or the connection ended.
     private func arrival(until deadline: MonotonicTime) async -> LoopWait.Outcome {
@@ -271,6 +292,9 @@ final class UpstreamConnection {
         stream.flush()
         // Whoever answers before the request is over may not have read it: what follows would be taken for its rest.
         guard reusable, pump == nil, stream.unsent == 0, isUsable, !hasBuffered, let pool else { return close() }
+        // Nor may it have said more than its answer: that would be taken for the next one.
+        guard !mayHoldMore || stream.isQuiet else { return close() }
+        mayHoldMore = false
         pool.takeBack(self)
     }
 
@@ -281,11 +305,11 @@ final class UpstreamConnection {
 
     /// Leaves the stream to whoever speaks another protocol over it from here on: it is no longer the pool's.
     ///
-    /// - Returns: What has arrived behind the head of the answer.
-    func surrender() -> [UInt8] {
+    /// - Returns: What has arrived behind the head of the answer, and the leave to have the connection open.
+    func surrender() -> (early: [UInt8], permit: UpstreamPermit?) {
         pool?.forget(self)
         pool = nil
-        return takeBuffered(limit: .max) ?? []
+        return (takeBuffered(limit: .max) ?? [], permit.take())
     }
 }
 
@@ -300,9 +324,11 @@ extension UpstreamConnection: ByteStreamHandler {
         }
         guard inputWait != nil else { return stream.pauseInput() }
         // What comes with a head is copied; of a large body the rest may then go from socket to socket.
-        switch stream.receive(atMost: isReadingHead ? Self.headReceiveLimit : .max) {
+        let room = unsafe isReadingHead ? Self.headReceiveLimit : stream.loop.receiveBuffer.count
+        switch stream.receive(atMost: room) {
         case .bytes(let count, _):
             hasBegunAnswer = true
+            mayHoldMore = count == room || stream.isSecure
             unsafe buffer.append(contentsOf: stream.loop.receiveBuffer[..<count])
             wakeReader()
         case .wouldBlock: return
@@ -328,6 +354,7 @@ extension UpstreamConnection: ByteStreamHandler {
     func streamClosed(_ reason: StreamEnd) {
         if ending == nil { ending = .broken }
         pump?.cancel()
+        permit = nil
         pool?.forget(self)
         wakeReader()
         outputWaiter.wake()

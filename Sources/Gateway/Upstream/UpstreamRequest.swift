@@ -69,6 +69,8 @@ package enum UpstreamError: Error, Sendable, CustomStringConvertible {
     case bodyIncomplete
     case bodyTooLarge(limit: Int)
     case tooManyWaiting
+    /// UPSTREAM_MAX_CONNECTIONS are open, and none of them is idle on this loop.
+    case tooManyConnections
     case unsendable(String)
     /// It says that it switches to WebSocket, but not in answer to what was asked.
     case upgradeFailed(String)
@@ -88,6 +90,7 @@ package enum UpstreamError: Error, Sendable, CustomStringConvertible {
         case .bodyIncomplete: "the connection closed within the body"
         case .bodyTooLarge(let limit): "the body is larger than \(limit) bytes"
         case .tooManyWaiting: "too many requests wait for this upstream"
+        case .tooManyConnections: "too many connections to upstreams are open"
         case .unsendable(let reason): "the request cannot be sent: \(reason)"
         case .upgradeFailed(let reason): "the WebSocket was not opened: \(reason)"
         }
@@ -96,7 +99,9 @@ package enum UpstreamError: Error, Sendable, CustomStringConvertible {
     /// Whether nothing of the request was sent, so that any other server may get it.
     package var isBeforeRequest: Bool {
         switch self {
-        case .nameNotFound, .nameLookupFailed, .connectFailed, .connectTimedOut, .cipher, .tooManyWaiting: true
+        case .nameNotFound, .nameLookupFailed, .connectFailed, .connectTimedOut, .cipher, .tooManyWaiting,
+            .tooManyConnections:
+            true
         default: false
         }
     }

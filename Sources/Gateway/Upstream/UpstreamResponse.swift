@@ -1,4 +1,4 @@
-import GatewayBytes
+package import GatewayBytes
 package import GatewayHTTP
 import GatewayRuntime
 package import GatewayTransport
@@ -95,6 +95,7 @@ package final class UpstreamBody {
     deinit {
         guard rest != nil else { return }
         // Dropped half read: a connection that nobody reads must not stay open.
+        // Safe: `loop` is a constant, and the rest is touched on that loop only.
         nonisolated(unsafe) let connection = connection
         let loop = unsafe connection.stream.loop
         if loop.isCurrent { unsafe connection.close() } else { loop.submit { unsafe connection.close() } }
@@ -120,12 +121,17 @@ package final class UpstreamBody {
         }
     }
 
-    /// All that is left, if its length is known and it has arrived: for a body that came with its head.
-    package func takeAtOnce() -> [UInt8]? {
+    /// Bytes that are left, if all of them have arrived: as a rule those of a body that came with its head.
+    package var countAtOnce: Int? {
         guard case .length(let left) = rest, connection.hasBuffered(left) else { return nil }
-        guard let bytes = connection.takeBuffered(limit: Int(clamping: left)) else { return nil }
+        return Int(clamping: left)
+    }
+
+    /// Moves all of ``countAtOnce`` to the back of `output`.
+    package func takeAtOnce(into output: inout OutputBuffer) {
+        guard let count = countAtOnce else { return }
+        connection.takeBuffered(count, into: &output)
         finish()
-        return bytes
     }
 
     private func read() async throws -> [UInt8]? {
@@ -230,7 +236,8 @@ package final class UpstreamBody {
     ///   - sink: A plain stream on the same loop.
     ///   - writeTimeout: How long the sink may take nothing.
     /// - Returns: Bytes moved.
-    /// - Throws: As ``next()``; `CancellationError` also when the sink's peer left or took nothing for too long.
+    /// - Throws: As ``next()``; `CancellationError` also when the sink's peer left. ``RelayError/sinkStalled`` when it
+    ///   took nothing for too long; the sink has been reset then.
     package func splice(into sink: ByteStream, writeTimeout: Duration) async throws -> Int {
         guard case .length(let total) = rest else { return 0 }
         do {
@@ -254,12 +261,19 @@ package final class UpstreamBody {
         guard count > 0 else { return }
         let relay: SpliceRelay
         do throws(RelayError) {
-            relay = try SpliceRelay(from: connection.stream, to: sink, patience: max(idle, writeTimeout))
+            let patience = SpliceRelay.Patience(source: idle, sink: writeTimeout)
+            relay = try SpliceRelay(from: connection.stream, to: sink, patience: patience)
         } catch {
             // No pipe to be had: descriptors may be short. Copying needs none.
             return try await copy(count, into: sink, writeTimeout)
         }
-        try await relay.run(count)
+        connection.wasRelayed()
+        do throws(RelayError) {
+            try await relay.run(count)
+        } catch {
+            if error == .sinkStalled { sink.abort() }
+            throw error
+        }
     }
 
     private func copy(_ count: UInt64, into sink: ByteStream, _ writeTimeout: Duration) async throws {
@@ -278,7 +292,8 @@ package final class UpstreamBody {
     private static func reason(_ error: any Error) -> any Error {
         switch error as? RelayError {
         case .sourceEnded: UpstreamError.bodyIncomplete
-        case .stalled: UpstreamError.idleTimedOut
+        case .sourceStalled: UpstreamError.idleTimedOut
+        case .sinkStalled: RelayError.sinkStalled
         case .sinkClosed, .cancelled: CancellationError()
         case .system(let error): UpstreamError.connectFailed(error.reason)
         case nil: error

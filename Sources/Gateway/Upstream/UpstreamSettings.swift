@@ -7,6 +7,7 @@ package struct UpstreamSettings: Settings {
     package let timeouts: UpstreamTimeouts
     package let idleConnections: Int
     package let maxConnections: Int
+    package let originConnections: Int
     package let maxWaiting: Int
     package let keepAlive: Duration
     package let nameTTL: Duration
@@ -29,11 +30,16 @@ package struct UpstreamSettings: Settings {
                 exactly: "UPSTREAM_IDLE_TIMEOUT", default: .seconds(60), in: .milliseconds(10) ... .seconds(3600),
                 bare: .milliseconds, "Longest pause within a response body."))
         idleConnections = env.optional(
-            exactly: "UPSTREAM_IDLE_CONNECTIONS", default: 32, in: 0...4096,
-            "Idle connections kept to one origin, per event loop. To all origins together: UPSTREAM_MAX_CONNECTIONS.")
+            exactly: "UPSTREAM_IDLE_CONNECTIONS", default: 128, in: 0...4096,
+            "Idle connections kept to one origin, per event loop. To all origins together: half of "
+                + "UPSTREAM_MAX_CONNECTIONS, divided among the loops.")
         maxConnections = env.optional(
-            exactly: "UPSTREAM_MAX_CONNECTIONS", default: 1024, in: 1...65536,
-            "Connections to one origin at once, per event loop.")
+            exactly: "UPSTREAM_MAX_CONNECTIONS", default: 2048, in: 1...1_000_000,
+            "Connections to all upstreams at once, over all event loops, WebSockets included. Beyond it an idle one gives "
+                + "way; without one the request is answered 503.")
+        originConnections = env.optional(
+            exactly: "UPSTREAM_ORIGIN_CONNECTIONS", default: 1024, in: 1...65536,
+            "Connections to one origin at once, per event loop, WebSockets not counted; more requests wait.")
         maxWaiting = env.optional(
             exactly: "UPSTREAM_MAX_WAITING", default: 1024, in: 0...65536,
             "Requests that may wait for a connection to one origin, per event loop; more are answered 503.")

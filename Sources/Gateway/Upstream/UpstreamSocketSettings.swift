@@ -9,6 +9,8 @@ package struct UpstreamSocketSettings: Sendable {
     package var deflate: DeflateSettings
     /// How long an upstream may take to answer a close frame.
     package var closeTimeout: Duration
+    /// How long a message may stay unfinished without growing.
+    package var messageTimeout: Duration
     /// How long it may take none of what waits to be sent.
     package var stallTimeout: Duration
     /// Unsent bytes above which pings are no longer answered but end the connection.
@@ -22,7 +24,7 @@ package struct UpstreamSocketSettings: Sendable {
     package init(
         limits: MessageLimits = MessageLimits(), heartbeat: HeartbeatPolicy = HeartbeatPolicy(),
         deflate: DeflateSettings = DeflateSettings(), closeTimeout: Duration = .seconds(5),
-        stallTimeout: Duration = .seconds(60), sendLimit: Int = 1 << 20,
+        messageTimeout: Duration = .seconds(60), stallTimeout: Duration = .seconds(60), sendLimit: Int = 1 << 20,
         compressionBudget: CompressionBudget = ByteBudget(limit: .mebibytes(128)),
         assemblyBudget: ByteBudget = ByteBudget(limit: .mebibytes(256))
     ) {
@@ -30,6 +32,7 @@ package struct UpstreamSocketSettings: Sendable {
         self.heartbeat = heartbeat
         self.deflate = deflate
         self.closeTimeout = closeTimeout
+        self.messageTimeout = messageTimeout
         self.stallTimeout = stallTimeout
         self.sendLimit = sendLimit
         self.compressionBudget = compressionBudget

@@ -62,9 +62,11 @@ extension UpstreamClient {
             let deflate = try pool.codecs.accept(answer: agreed.extensions, to: offer)
             var fields = head.endToEndFields(in: bytes)
             for name in ownFields { fields.remove(name) }
+            let (early, permit) = connection.surrender()
             let socket = UpstreamWebSocket(
-                stream: connection.stream, codecs: pool.codecs, settings: pool.sockets, deflate: deflate,
-                subprotocol: agreed.subprotocol, fields: fields, early: connection.surrender())
+                stream: connection.stream, permit: permit, codecs: pool.codecs, settings: pool.sockets,
+                deflate: deflate,
+                subprotocol: agreed.subprotocol, fields: fields, early: early)
             guard let socket else { throw .notSwitched(status: 101) }
             return socket
         } catch {

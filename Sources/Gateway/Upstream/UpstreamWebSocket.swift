@@ -23,6 +23,7 @@ package final class UpstreamWebSocket {
     /// The end-to-end fields of its 101, such as Set-Cookie.
     package let fields: HeaderFields
     private let stream: ByteStream
+    private var permit: UpstreamPermit?
     private let codecs: SharedCodecs
     private let settings: UpstreamSocketSettings
 
@@ -42,10 +43,12 @@ package final class UpstreamWebSocket {
     /// - Parameter early: Bytes that came with the answer.
     /// - Returns: `nil` when the stream is closed already.
     init?(
-        stream: ByteStream, codecs: SharedCodecs, settings: UpstreamSocketSettings, deflate: DeflateContext?,
+        stream: ByteStream, permit: UpstreamPermit?, codecs: SharedCodecs, settings: UpstreamSocketSettings,
+        deflate: DeflateContext?,
         subprotocol: String?, fields: HeaderFields, early: [UInt8]
     ) {
         self.stream = stream
+        self.permit = permit
         self.codecs = codecs
         self.settings = settings
         self.subprotocol = subprotocol
@@ -67,6 +70,7 @@ package final class UpstreamWebSocket {
     }
 
     package var loop: EventLoop { stream.loop }
+    package var isClosed: Bool { stream.isClosed }
     package var isCompressed: Bool { reader.deflate != nil }
     /// Bytes of messages that the upstream has not taken.
     package var unsentBytes: Int { stream.unsent }
@@ -87,10 +91,11 @@ package final class UpstreamWebSocket {
 
     /// Starts the closing handshake; the handler hears nothing any more.
     ///
-    /// - Parameter code: One that may stand in a close frame, or `nil` for a frame without.
+    /// - Parameter code: One that may stand in a close frame, or `nil` for a frame without. Any other is sent as 1011.
     package func close(_ code: CloseCode?, reason: String = "") {
         handler = nil
         guard stream.isOpen, closing.send() else { return }
+        let code = code.map { $0.isAllowedOnWire ? $0 : .internalError }
         let mask = keys.next()
         stream.write { FrameWriter.appendClose(code, reason: reason, mask: mask, to: &$0) }
         awaitEnd()
@@ -115,6 +120,7 @@ package final class UpstreamWebSocket {
         isPaused = false
         // Silence meanwhile was of this end's making.
         heartbeat.heard(at: now, settings.heartbeat)
+        reader.restartPatience(now: now)
         if held.isEmpty { stream.resumeInput() } else { stream.loop.callSoon(self, tag: 0) }
     }
 
@@ -136,6 +142,13 @@ package final class UpstreamWebSocket {
         } catch {
             fail(error)
         }
+        if reader.isMidMessage { stream.deadline = min(stream.deadline, messageDue) }
+    }
+
+    /// When the message in progress must have grown. What this end does not read cannot grow.
+    private var messageDue: MonotonicTime {
+        guard closing == .open, !isPaused, let since = reader.unfinishedSince(now: now) else { return .distantFuture }
+        return MonotonicTime(nanoseconds: since) + settings.messageTimeout
     }
 
     private func handle(_ event: MessageEvent) {
@@ -187,7 +200,8 @@ package final class UpstreamWebSocket {
         guard stream.isOpen else { return }
         if stream.loop.now >= closeBy { return stream.abort() }
         guard checkProgress() else { return stream.abort() }
-        var next = min(closeBy, progressBy)
+        if stream.loop.now >= messageDue { return giveUp(.policyViolation, "message not finished in time", "stalled") }
+        var next = min(closeBy, progressBy, messageDue)
         if closing == .open {
             // Pongs are not read either while paused.
             if isPaused { heartbeat.heard(at: now, settings.heartbeat) }
@@ -197,14 +211,17 @@ package final class UpstreamWebSocket {
                 let mask = keys.next()
                 stream.write { FrameWriter.append(.ping, heartbeat.payload, mask: mask, to: &$0) }
                 next = min(next, MonotonicTime(nanoseconds: until))
-            case .close(let code):
-                let handler = handler
-                close(code, reason: "Connection timeout")
-                handler?.upstreamEnded(.abnormal, reason: "silent")
-                next = closeBy
+            case .close(let code): return giveUp(code, "Connection timeout", "silent")
             }
         }
         stream.deadline = next
+    }
+
+    /// Closes, and tells the handler, which is told nothing of a close of its own.
+    private func giveUp(_ code: CloseCode, _ reason: String, _ word: String) {
+        let handler = handler
+        close(code, reason: reason)
+        handler?.upstreamEnded(.abnormal, reason: word)
     }
 
     /// - Returns: `false` when output waits and none of it was taken for too long.
@@ -252,7 +269,10 @@ extension UpstreamWebSocket: ByteStreamHandler, TimerTarget {
 
     package func streamDeadline() { tick() }
 
-    package func streamClosed(_ reason: StreamEnd) { end(.abnormal, "") }
+    package func streamClosed(_ reason: StreamEnd) {
+        permit = nil
+        end(.abnormal, "")
+    }
 }
 
 /// Masking keys, unpredictable and used once each (RFC 6455 §5.3): two for one call of the system.

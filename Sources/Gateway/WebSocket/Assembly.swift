@@ -27,6 +27,11 @@ final class Assembly {
 
     private let budget: ByteBudget
     private var charged = 0
+    /// Counts frames and payload bytes of messages; heads and control frames do not, or pings in pieces would pass for
+    /// progress.
+    private var arrived = 0
+    private var arrivedAtCheck = -1
+    private var grewAt: UInt64 = 0
 
     private enum Mode {
         /// Stored as it is.
@@ -43,6 +48,20 @@ final class Assembly {
 
     /// Whether nothing is in progress any more.
     var isIdle: Bool { kind == nil && frame == nil && headCount == 0 && control == nil }
+
+    // MARK: Time
+
+    /// When more of the message was last seen to have arrived, by the clock that `now` is of.
+    func lastGrowth(now: UInt64) -> UInt64 {
+        if arrived != arrivedAtCheck { restartPatience(now: now) }
+        return grewAt
+    }
+
+    /// Nobody was reading meanwhile: that nothing arrived is not the peer's doing.
+    func restartPatience(now: UInt64) {
+        arrivedAtCheck = arrived
+        grewAt = now
+    }
 
     // MARK: Heads
 
@@ -94,6 +113,7 @@ final class Assembly {
             if let mask = frame.mask { unsafe Masking.apply(mask, phase: phase, to: bytes) }
             unsafe control?.append(UnsafeRawBufferPointer(bytes))
         } else {
+            arrived &+= bytes.count
             try unsafe append(bytes, mask: frame.mask, phase: phase, limits: limits)
         }
     }
@@ -134,6 +154,7 @@ final class Assembly {
     /// Counts a frame of the message in progress, and refuses one that would make it too long before it is read.
     func admit(_ length: Int, limits: MessageLimits) throws(ProtocolViolation) {
         fragments += 1
+        arrived &+= 1
         guard fragments <= limits.fragments else { throw .tooManyFragments(limit: limits.fragments) }
         switch mode {
         case .plain: guard length <= limits.message - storage.count else { throw .messageTooBig(limit: limits.message) }

@@ -39,8 +39,19 @@ package struct MessageReader: ~Copyable {
         self.deflate = deflate
     }
 
-    /// Whether any part of a frame or message is waiting for the rest: a reason for a progress time-out.
-    package var isMidMessage: Bool { assembly != nil }
+    /// Whether any part of a frame or message is waiting for the rest.
+    package var isMidMessage: Bool { assembly != nil && state == .reading }
+
+    /// Since when the message or frame in progress has not grown; `nil` between messages. Control frames do not count:
+    /// who answers pings may still owe the rest of a message.
+    ///
+    /// - Parameter now: Of any clock that goes on; ask after each call of ``next(_:using:)`` that said `.needMore`.
+    package func unfinishedSince(now: UInt64) -> UInt64? {
+        isMidMessage ? assembly?.lastGrowth(now: now) : nil
+    }
+
+    /// This end did not read for a while: the peer's time begins again.
+    package func restartPatience(now: UInt64) { assembly?.restartPatience(now: now) }
 
     /// Finds the next event in `input`, which is advanced past what was used.
     ///

@@ -139,7 +139,7 @@ final class Forwarding: Sendable {
         case .nameNotFound, .nameLookupFailed, .connectFailed, .connectTimedOut, .cipher, .firstByteTimedOut,
             .idleTimedOut, .closedBeforeAnswer, .malformed, .bodyIncomplete, .upgradeFailed:
             true
-        case .destinationRefused, .bodyTooLarge, .tooManyWaiting, .unsendable: false
+        case .destinationRefused, .bodyTooLarge, .tooManyWaiting, .tooManyConnections, .unsendable: false
         }
     }
 

@@ -1,6 +1,10 @@
 """A TCP connection to the gateway under test."""
 
+import array
+import fcntl
 import socket
+import termios
+import time
 
 #: Seconds in which the gateway must do what it has to do at once. Only a failing case waits that long.
 PATIENCE = 10
@@ -66,6 +70,17 @@ class Connection:
             raise AssertionError(f"nothing more came within {PATIENCE} s; unread so far: {seen!r}") from None
         self.buffer += data
         return bool(data)
+
+    def let_pile_up(self):
+        """Reads nothing until something waits here and no more is added: whoever sends to this end is held up, or done."""
+        waiting, before = array.array("i", [0]), -1
+        deadline = time.monotonic() + PATIENCE
+        while waiting[0] == 0 or waiting[0] != before:
+            assert time.monotonic() < deadline, f"{waiting[0]} bytes wait after {PATIENCE} s, and their number still changes"
+            before = waiting[0]
+            time.sleep(0.02)
+            fcntl.ioctl(self.socket, termios.FIONREAD, waiting)
+        return self
 
     def read(self, count):
         while len(self.buffer) < count:

@@ -21,6 +21,11 @@ def binary():
     return path
 
 
+def is_sanitized():
+    """Whether `make sanitize` asks: then the sanitizer's own memory hides what the gateway's is."""
+    return "LSAN_OPTIONS" in os.environ
+
+
 class Gateway(Process):
     """A gateway that was told `settings` on top of the suite's own; a setting of `None` is left out."""
 
@@ -40,11 +45,19 @@ class Gateway(Process):
             "SUPABASE_AUTH_ISSUER": tokens.ISSUER,
             "SUPABASE_AUTH_AUDIENCE": tokens.AUDIENCE,
             "TRUSTED_PROXIES": "127.0.0.0/8,::1/128",
+            # Most tests are not about the end, and it would be waited for at the end of each.
+            "DRAIN_GRACE": "0",
             "LOG_LEVEL": "debug",
         }
         self.settings = {k: str(v) for k, v in (own | (settings or {})).items() if v is not None}
         (folder / "state").mkdir(mode=0o700, exist_ok=True)
         super().__init__("gateway", [binary(), *arguments], folder, bare_environment(folder) | self.settings)
+
+    def stop(self, patience=10):
+        """Also fails, once, if a sanitizer has found something."""
+        is_known = self not in Process.running
+        super().stop(patience)
+        assert is_known or "Sanitizer" not in self.stderr, self.tail(200)
 
     @property
     def is_tls(self):

@@ -106,5 +106,6 @@ def run(command, seconds=60, environment=None, check=True, folder=None, text="")
 
 def bare_environment(home):
     """Nothing of the caller's settings: what a gateway reads is what the test wrote."""
-    kept = {name: os.environ[name] for name in ("PATH", "ASAN_OPTIONS", "TSAN_OPTIONS") if name in os.environ}
+    names = ("PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return kept | {"HOME": str(home), "LANG": "C.UTF-8"}

@@ -1,21 +1,7 @@
 import GatewayBytes
-import Synchronization
+import GatewayTestSupport
 
 @testable import GatewayTelemetry
-
-/// Collects what a sink writes, in memory.
-final class MemoryLog: Sendable {
-    private let bytes = Mutex<[UInt8]>([])
-
-    func write(_ span: Span<UInt8>) -> Bool {
-        let copy = span.indices.map { span[$0] }
-        bytes.withLock { $0 += copy }
-        return true
-    }
-
-    var text: String { String(decoding: bytes.withLock { $0 }, as: UTF8.self) }
-    var lines: [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() }
-}
 
 /// 2026-01-02T03:04:05.678Z
 let noon = WallTime(seconds: 1_767_323_045, nanoseconds: 678_901_234)

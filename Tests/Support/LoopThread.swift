@@ -1,15 +1,17 @@
-import GatewayRuntime
+package import GatewayRuntime
 
 /// An event loop on a thread of its own, for one test. Every wait on it is bounded, so a lost wake-up fails a test
 /// instead of hanging the run.
-final class LoopThread: Sendable {
-    struct TimedOut: Error {}
+package final class LoopThread: Sendable {
+    package struct TimedOut: Error {
+        package init() {}
+    }
 
-    let loop: EventLoop
+    package let loop: EventLoop
     private let ended = Signal()
     private static let patience = Duration.seconds(60)
 
-    init(
+    package init(
         index: Int = 0, limits: RuntimeLimits = RuntimeLimits(), workers: WorkerPool = WorkerPool(threads: 2),
         report: @escaping @Sendable (RuntimeReport) -> Void = { _ in }
     ) throws {
@@ -23,7 +25,7 @@ final class LoopThread: Sendable {
     }
 
     /// Runs `body` as a task of the loop and waits for its outcome.
-    func run<R: Sendable>(_ body: @escaping @Sendable (EventLoop) async throws -> R) throws -> R {
+    package func run<R: Sendable>(_ body: @escaping @Sendable (EventLoop) async throws -> R) throws -> R {
         let outcome = Outcome<R>()
         let loop = loop
         loop.submit {
@@ -35,14 +37,14 @@ final class LoopThread: Sendable {
         return try outcome.get()
     }
 
-    func stop() throws {
+    package func stop() throws {
         loop.stop()
         loop.workers.stop()
         guard ended.wait(atMost: Self.patience) else { throw TimedOut() }
     }
 
     /// Runs `body` on a loop that lives as long as it does.
-    static func with<R: Sendable>(
+    package static func with<R: Sendable>(
         limits: RuntimeLimits = RuntimeLimits(), _ body: @escaping @Sendable (EventLoop) async throws -> R
     ) throws -> R {
         let thread = try LoopThread(limits: limits)
@@ -53,25 +55,27 @@ final class LoopThread: Sendable {
 }
 
 /// A result that one thread sets and another waits for.
-final class Outcome<R: Sendable>: Sendable {
+package final class Outcome<R: Sendable>: Sendable {
+    package init() {}
+
     private let signal = Signal()
     // Safe: written before the signal is raised, read after it was waited for.
     private nonisolated(unsafe) var result: Result<R, any Error>?
 
-    func set(_ result: Result<R, any Error>) {
+    package func set(_ result: Result<R, any Error>) {
         unsafe self.result = result
         signal.raise()
     }
 
-    func wait(atMost patience: Duration) -> Bool { signal.wait(atMost: patience) }
+    package func wait(atMost patience: Duration) -> Bool { signal.wait(atMost: patience) }
 
     /// Waits for it; blocks, so never on a loop.
-    func value() throws -> R {
+    package func value() throws -> R {
         guard wait(atMost: .seconds(50)) else { throw LoopThread.TimedOut() }
         return try get()
     }
 
-    func get() throws -> R {
+    package func get() throws -> R {
         guard let result = unsafe result else { throw LoopThread.TimedOut() }
         return try result.get()
     }
