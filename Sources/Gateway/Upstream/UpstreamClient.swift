@@ -38,7 +38,8 @@ package final class UpstreamClient: Sendable {
         self.capacity = capacity
         pools = PerLoop(count: loopCount) { loop in
             UpstreamPool(
-                loop: loop, rules: newest.value, metrics: metrics, capacity: capacity, loopCount: loopCount, names: names)
+                loop: loop, rules: newest.value, metrics: metrics, capacity: capacity, loopCount: loopCount,
+                names: names)
         }
     }
 
