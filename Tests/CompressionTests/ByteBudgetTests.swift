@@ -38,4 +38,15 @@ struct ByteBudgetTests {
         }
         #expect(budget.inUse == .zero)
     }
+
+    @Test("a limit that falls below what is in use grants nothing until enough was given back")
+    func lowered() {
+        let budget = ByteBudget(limit: .bytes(100))
+        #expect(budget.reserve(80))
+        budget.limit = .bytes(50)
+        #expect(!budget.reserve(1))
+        budget.release(60)
+        #expect(budget.reserve(30))
+        #expect(!budget.reserve(1))
+    }
 }

@@ -86,6 +86,19 @@ def test_every_setting_is_documented(environment):
     assert set(environment) - IGNORED <= documented
 
 
+def test_the_settings_file_is_mounted_and_sets_only_what_exists_and_nothing_twice(container, environment, pod):
+    (settings,) = of_kind("ConfigMap")
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "settings"]
+    assert volume["configMap"]["name"] == settings["metadata"]["name"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "settings"]
+    assert "subPath" not in mount, "a mounted file never changes"
+    (name,) = settings["data"]
+    assert environment["GATEWAY_ENV_FILE"]["value"] == f"{mount['mountPath']}/{name}"
+    names = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=", settings["data"][name], re.MULTILINE))
+    documented = set(re.findall(r"^\| `([A-Z0-9_]+)`", CONFIGURATION.read_text(), re.MULTILINE))
+    assert names and names <= documented and not names & set(environment)
+
+
 def test_the_container_may_do_nothing_it_need_not(pod, container):
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

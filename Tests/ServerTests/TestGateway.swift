@@ -43,6 +43,9 @@ final class TestGateway: Sendable {
     let carriage: Carriage
     private let memory: MemoryLog
     private let sink: LogSink
+    private let settings: [String: String?]
+    private let plugins: [any Plugin.Type]
+    private let script: Scripted.Script
     private let stopped = Mutex(false)
 
     /// What every test's gateway is told, before its own settings.
@@ -83,6 +86,7 @@ final class TestGateway: Sendable {
         let memory = MemoryLog()
         self.memory = memory
         self.carriage = carriage
+        (self.settings, self.plugins, self.script) = (settings, plugins, script)
         sink = LogSink(limit: .mebibytes(16)) { memory.write($0) }
         let logs = LogSystem(level: .trace, format: .json, sink: sink)
         Resources.ignoreBrokenPipes()
@@ -95,6 +99,18 @@ final class TestGateway: Sendable {
         server = try GatewayServer(assembly: assembly)
         try server.start()
     }
+
+    /// What settings become with `changes` on top of those it started with.
+    func changed(_ changes: [String: String?]) -> Configuration {
+        Scripted.$script.withValue(script) {
+            Self.configuration(settings.merging(changes) { _, changed in changed }, plugins: plugins)
+        }
+    }
+
+    func plan(_ changes: [String: String?]) -> ReloadReport { server.plan(changed(changes)) }
+
+    @discardableResult
+    func reload(_ changes: [String: String?]) -> ReloadReport { server.reload(changed(changes)) }
 
     private static let certificate = Result {
         try SelfSignedCertificate.make(names: ["localhost"], ips: ["127.0.0.1"], validDays: 2)

@@ -105,6 +105,23 @@ struct MetricsTests {
         #expect("\(MetricError.duplicate("a"))" == "metric a is registered already")
     }
 
+    @Test("an owner that registers the same again goes on counting; another owner or another shape is refused")
+    func owners() throws {
+        let metrics = Metrics(loops: 1)
+        let first = try metrics.counters("a", "", labels: ["x"], owner: "me")
+        first.with("1").increment()
+        let second = try metrics.counters("a", "", labels: ["x"], owner: "me")
+        second.with("1").increment()
+        #expect(first.with("1").value == 2)
+        _ = try metrics.histogram("h", "", .latency, owner: "me")
+        _ = try metrics.histogram("h", "", .latency, owner: "me")
+        #expect(throws: MetricError.duplicate("a")) { try metrics.counters("a", "", labels: ["x"], owner: "you") }
+        #expect(throws: MetricError.duplicate("a")) { try metrics.counters("a", "", labels: ["x"]) }
+        #expect(throws: MetricError.duplicate("a")) { try metrics.counters("a", "", labels: ["y"], owner: "me") }
+        #expect(throws: MetricError.duplicate("a")) { try metrics.gauges("a", "", labels: ["x"], owner: "me") }
+        #expect(throws: MetricError.duplicate("h")) { try metrics.histogram("h", "", .size, owner: "me") }
+    }
+
     @Test("names are checked", arguments: ["", "1a", "a-b", "a b", "ä", "a{", "a\n"])
     func names(_ name: String) {
         let metrics = Metrics(loops: 1)

@@ -33,6 +33,14 @@ static inline int linux_cpu_count(void) {
     return count;
 }
 
+// Who is at the other end of a Unix socket, as the kernel noted when it was connected; -1 if that cannot be told.
+static inline long linux_peer_user(int descriptor) {
+    struct { int process; unsigned user, group; } peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return -1;
+    return peer.user;
+}
+
 // Makes a listening socket ignore the first packet of a handshake (SYN without ACK) and nothing else: the program runs over
 // the TCP header, whose byte 13 holds the flags. Connections accepted from then on inherit it, and never see such a packet.
 static inline int linux_ignore_new_connections(int listener) {

@@ -11,31 +11,43 @@ enum Command {
           gateway serve             run; every setting is an environment variable (docs/CONFIGURATION.md)
           gateway serve --dev       try it: loopback, a certificate and a secret of its own, a sample stream
           gateway check             read the settings, certificates and routes as serve would, and stop
+          gateway plan              ask the running gateway what new settings would change, and which sockets close
+          gateway reload            have the running gateway apply new settings, and say what came of it
           gateway config            print the effective settings; --reference prints the settings reference
           gateway plugins           print the plugins of this binary and what became of each
           gateway token mint        sign a token with SUPABASE_JWT_SECRET; --help lists its options
           gateway token explain T   run every check on a token and name the one that fails
+
+          --env-file FILE           for all but token: settings from a file too, read anew with every reload
         """
 
+    private static let names = ["serve", "check", "plan", "reload", "config", "plugins", "token", "help"]
+
     static func run(_ arguments: [String], environment: [String: String]) throws(CommandError) -> Int32 {
+        let (own, options) = SettingsSource.split(Array(arguments.dropFirst()))
         switch arguments.first {
-        case "serve": return try serve(Array(arguments.dropFirst()), environment)
-        case "check": return try check(environment)
-        case "config": return config(Array(arguments.dropFirst()), environment)
-        case "plugins": return plugins(environment)
+        case "serve": return try serve(options, try SettingsSource(environment, options: own))
+        case "check": return try check(try SettingsSource(environment, options: own))
+        case "plan", "reload":
+            let source = try SettingsSource(environment, options: own)
+            return try ControlChannel.ask(arguments[0], at: source.configuration().core.operations.controlSocket)
+        case "config": return config(options, try SettingsSource(environment, options: own))
+        case "plugins": return plugins(try SettingsSource(environment, options: own))
         case "token": return try TokenCommand.run(Array(arguments.dropFirst()), environment)
         case nil, "help", "--help", "-h":
             print(help)
             return arguments.isEmpty ? 64 : 0
         case let unknown?:
-            let commands = ["serve", "check", "config", "plugins", "token", "help"]
-            let hint = nearestName(to: unknown, among: commands).map { "; did you mean \($0)?" } ?? "; see gateway help"
+            let hint = nearestName(to: unknown, among: names).map { "; did you mean \($0)?" } ?? "; see gateway help"
             throw .usage("there is no command \(unknown)\(hint)")
         }
     }
 
-    static func configuration(_ environment: [String: String]) -> Configuration {
-        Configuration(environment: environment, compiled: compiledPlugins) { (path, limit) throws(SettingError) in
+    static func configuration(
+        _ environment: [String: String], _ sources: Configuration.SourceNotes = Configuration.SourceNotes()
+    ) -> Configuration {
+        Configuration(environment: environment, sources: sources, compiled: compiledPlugins) {
+            (path, limit) throws(SettingError) in
             do throws(SystemError) {
                 return try SmallFile.bytes(of: path, limit: limit)
             } catch {
@@ -46,19 +58,23 @@ enum Command {
 
     // MARK: Serve
 
-    private static func serve(_ options: [String], _ environment: [String: String]) throws(CommandError) -> Int32 {
+    private static func serve(_ options: [String], _ source: SettingsSource) throws(CommandError) -> Int32 {
         switch options {
-        case []: return try Serving(configuration: usable(environment)).run()
+        case []: return try Serving(configuration: usable(source.configuration()), read: source.configuration).run()
         case ["--dev"]:
-            let stage = try DevelopmentStage(environment: environment)
-            return try Serving(configuration: usable(stage.environment), stage: stage).run()
-        default: throw .usage("serve takes no option but --dev")
+            let stage = try DevelopmentStage(environment: source.read().environment)
+            let read: @Sendable () -> Configuration = {
+                var (given, notes) = source.read()
+                if let problem = DevelopmentStage.problem(in: given) { notes.problems.append(problem) }
+                return configuration(stage.filled(given), notes)
+            }
+            return try Serving(configuration: usable(read()), stage: stage, read: read).run()
+        default: throw .usage("serve takes no option but --dev and --env-file")
         }
     }
 
     /// The configuration, or everything that is wrong with it.
-    private static func usable(_ environment: [String: String]) throws(CommandError) -> Configuration {
-        let configuration = configuration(environment)
+    private static func usable(_ configuration: Configuration) throws(CommandError) -> Configuration {
         guard configuration.problems.isEmpty else {
             let lines = configuration.problems
             guard lines.count > 1 else { throw CommandError(message: lines[0], exitCode: 78) }
@@ -68,8 +84,8 @@ enum Command {
         return configuration
     }
 
-    private static func check(_ environment: [String: String]) throws(CommandError) -> Int32 {
-        let configuration = try usable(environment)
+    private static func check(_ source: SettingsSource) throws(CommandError) -> Int32 {
+        let configuration = try usable(source.configuration())
         let logs = Serving.makeLogs(configuration)
         do throws(StartError) {
             _ = try ServerAssembly(configuration, logs: logs)
@@ -84,20 +100,20 @@ enum Command {
 
     // MARK: Print
 
-    private static func config(_ options: [String], _ environment: [String: String]) -> Int32 {
+    private static func config(_ options: [String], _ source: SettingsSource) -> Int32 {
         if options == ["--reference"] {
             print(Configuration.reference(compiled: compiledPlugins), terminator: "")
             return 0
         }
-        let configuration = configuration(environment)
+        let configuration = source.configuration()
         print(SettingsDocument.listing(configuration.values), terminator: "")
         for warning in configuration.warnings { print("warning: \(warning)") }
         for problem in configuration.problems { print("problem: \(problem)") }
         return configuration.problems.isEmpty ? 0 : 78
     }
 
-    private static func plugins(_ environment: [String: String]) -> Int32 {
-        let configuration = configuration(environment)
+    private static func plugins(_ source: SettingsSource) -> Int32 {
+        let configuration = source.configuration()
         for state in configuration.plugins {
             let verdict =
                 switch state.verdict {

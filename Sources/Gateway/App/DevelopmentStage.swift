@@ -16,9 +16,7 @@ struct DevelopmentStage {
     private let sample: SampleStream?
 
     init(environment given: [String: String]) throws(CommandError) {
-        if let address = given["LISTEN_ADDRESS"], !Self.isLoopback(address) {
-            throw .usage("serve --dev listens on loopback only; unset LISTEN_ADDRESS=\(address) or drop --dev")
-        }
+        if let problem = Self.problem(in: given) { throw .usage(problem) }
         folder = given["STATE_DIRECTORY"] ?? "\(given["HOME"] ?? "/tmp")/.local/state/gateway"
         certificateFile = "\(folder)/dev-certificate.pem"
         do throws(SystemError) {
@@ -36,6 +34,17 @@ struct DevelopmentStage {
         }
         sample = SampleStream.prepare(in: folder)
         environment = Self.fill(given, folder: folder, secret: secret)
+    }
+
+    /// What must not be set beside `--dev`.
+    static func problem(in given: [String: String]) -> String? {
+        guard let address = given["LISTEN_ADDRESS"], !isLoopback(address) else { return nil }
+        return "serve --dev listens on loopback only; unset LISTEN_ADDRESS=\(address) or drop --dev"
+    }
+
+    /// `given` with everything unset filled in.
+    func filled(_ given: [String: String]) -> [String: String] {
+        Self.fill(given, folder: folder, secret: secret)
     }
 
     private static func isLoopback(_ address: String) -> Bool {

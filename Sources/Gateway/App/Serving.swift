@@ -7,6 +7,8 @@ import PluginKit
 struct Serving {
     let configuration: Configuration
     var stage: DevelopmentStage?
+    /// Reads all settings anew.
+    let read: @Sendable () -> Configuration
 
     static func makeLogs(_ configuration: Configuration) -> LogSystem {
         LogSystem(
@@ -27,11 +29,11 @@ struct Serving {
         let log = logs.logger("gateway")
         for warning in configuration.warnings { log.warn("setting", .string("reason", warning)) }
         let server = try start(logs)
+        let control = try ControlChannel.open(configuration, server, log, reading: read)
         announce(server, log)
-        while OperatorSignal.wait() == .hangUp {
-            log.info("SIGHUP: reading certificates again")
-            server.reloadCertificates()
-        }
+        // One that comes while the last is being dealt with waits, and further ones are the same as that.
+        while OperatorSignal.wait() == .hangUp { _ = server.reload(read()) }
+        control?.close()
         // Whoever asks twice does not want to wait for the drain.
         Threads.start("impatience") {
             while OperatorSignal.wait() == .hangUp {}

@@ -105,6 +105,15 @@ package final class JWKSStore: Sendable {
     /// Callers that wait for a fetch at the moment.
     package var waitingCount: Int { state.withLock { $0.waiting.count } }
 
+    /// The keys in use, as ``init(candidates:issuer:fixed:authenticator:limits:saved:world:)`` takes them, for a store
+    /// that takes this one's place; `nil` while there are none.
+    package var saved: [UInt8]? {
+        state.withLock { state in
+            guard let source = state.source, let fetchedAt = state.fetchedAt, !state.keys.isEmpty else { return nil }
+            return SavedKeys(body: state.body, source: source, fetchedAt: fetchedAt).encode(for: candidates)
+        }
+    }
+
     /// When the keys in use were fetched; `nil` while there are none.
     package var fetchedAt: Double? { state.withLock { $0.fetchedAt } }
 

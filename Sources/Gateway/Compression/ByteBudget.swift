@@ -5,10 +5,16 @@ internal import Synchronization
 ///
 /// One bounds the compression state of the whole process, another all messages in assembly.
 package final class ByteBudget: Sendable {
-    package let limit: ByteCount
+    private let most: Atomic<Int>
     private let used = Atomic<Int>(0)
 
-    package init(limit: ByteCount) { self.limit = limit }
+    package init(limit: ByteCount) { most = Atomic(limit.bytes) }
+
+    /// May be changed at any time. Below what is in use, nothing more is granted until enough was given back.
+    package var limit: ByteCount {
+        get { .bytes(most.load(ordering: .relaxed)) }
+        set { most.store(newValue.bytes, ordering: .relaxed) }
+    }
 
     /// Takes `bytes`, or nothing at all when that would pass the limit.
     ///

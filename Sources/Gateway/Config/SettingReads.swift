@@ -143,13 +143,13 @@ extension SettingsReader {
     ) -> Outcome<Value> {
         resolve(
             setting, parse: { (text) throws(SettingError) in try Value.read(text, bare: bare) },
-            check: { value in limits.map(value.isWithin) ?? true }, show: \.settingText)
+            check: { value in limits.map(value.isWithin) ?? true }, show: \.settingText, isCanonical: true)
     }
 
     private mutating func outcome<Value>(
         of setting: SettingDescription, _ parse: (String) throws(SettingError) -> Value
     ) -> Outcome<Value> {
-        resolve(setting, parse: parse, check: { _ in true }, show: { "\($0)" })
+        resolve(setting, parse: parse, check: { _ in true }, show: { "\($0)" }, isCanonical: false)
     }
 
     private mutating func require<Value>(

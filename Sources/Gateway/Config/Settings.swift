@@ -66,6 +66,8 @@ package struct SettingsReading<Value: Settings>: Sendable {
     /// Usable only if ``problems`` is empty: a refused setting left its default or a placeholder here.
     package let settings: Value
     package let problems: [SettingProblem]
+    /// The whole names of all settings that were read, whether set or not.
+    package let names: [String]
 
     package var isUsable: Bool { problems.isEmpty }
 

@@ -38,6 +38,7 @@ package struct SettingsReader {
     private var prefix = ""
     private var currentSection = 0
     private var problemsOfPart: [SettingProblem] = []
+    private var namesOfPart: [String] = []
     private(set) var prefixes: Set<String> = []
     private(set) var knownNames: Set<String> = []
 
@@ -47,6 +48,8 @@ package struct SettingsReader {
     package private(set) var sections: [SettingSection] = [SettingSection(title: "General", documentation: "")]
     /// The effective value of everything that was read, in reading order.
     package private(set) var values: [SettingReport] = []
+    /// What stands for the value of each setting that has one, to compare with another reading in this process.
+    package private(set) var digests: [String: SettingDigest] = [:]
 
     /// Everything that can be set, once each, section by section.
     package var described: [SettingDescription] { sections.flatMap(\.settings) }
@@ -68,14 +71,16 @@ package struct SettingsReader {
     package mutating func read<Value: Settings>(
         _ type: Value.Type = Value.self, prefix: String = "", section title: String, _ documentation: String = ""
     ) -> SettingsReading<Value> {
-        let (outerPrefix, outerSection, outerProblems) = (self.prefix, currentSection, problemsOfPart)
+        let (outerPrefix, outerSection) = (self.prefix, currentSection)
+        let (outerProblems, outerNames) = (problemsOfPart, namesOfPart)
         defer { (self.prefix, currentSection) = (outerPrefix, outerSection) }
-        (self.prefix, problemsOfPart) = (prefix, [])
+        (self.prefix, problemsOfPart, namesOfPart) = (prefix, [], [])
         if !prefix.isEmpty { prefixes.insert(prefix) }
         section(title, documentation)
         let settings = Value(from: &self)
-        let reading = SettingsReading(settings: settings, problems: problemsOfPart)
+        let reading = SettingsReading(settings: settings, problems: problemsOfPart, names: namesOfPart)
         problemsOfPart = outerProblems + problemsOfPart
+        namesOfPart = outerNames + namesOfPart
         return reading
     }
 
@@ -99,9 +104,11 @@ package struct SettingsReader {
     }
 
     /// Describes a setting, looks it up, parses and checks it, and records what came of it.
+    ///
+    /// - Parameter isCanonical: Whether values are equal exactly if `show` says the same of them.
     mutating func resolve<Value>(
         _ setting: SettingDescription, parse: (String) throws(SettingError) -> Value,
-        check: (Value) -> Bool, show: (Value) -> String
+        check: (Value) -> Bool, show: (Value) -> String, isCanonical: Bool
     ) -> Outcome<Value> {
         describe(setting)
         let text: String
@@ -117,7 +124,10 @@ package struct SettingsReader {
                 complain(.outOfRange, setting, text, source, "out of range; allowed is \(setting.range ?? "less")")
                 return .refused
             }
-            report(setting, setting.isSecret ? "<secret>" : withoutCredentials(show(value)), source)
+            let shown = show(value)
+            report(
+                setting, setting.isSecret ? "<secret>" : withoutCredentials(shown), source,
+                identity: isCanonical && !setting.isSecret ? shown : text)
             return .value(value)
         } catch {
             complain(.invalid, setting, text, source, error.message)
@@ -125,7 +135,11 @@ package struct SettingsReader {
         }
     }
 
-    mutating func report(_ setting: SettingDescription, _ text: String?, _ source: SettingReport.Source) {
+    /// - Parameter identity: What the value is told apart by, where `text` is not all of it.
+    mutating func report(
+        _ setting: SettingDescription, _ text: String?, _ source: SettingReport.Source, identity: String? = nil
+    ) {
+        if let identity = identity ?? text { digests[setting.name] = SettingDigest(of: identity) }
         guard !values.contains(where: { $0.name == setting.name }) else { return }
         values.append(SettingReport(name: setting.name, section: setting.section, text: text, source: source))
     }
@@ -141,6 +155,7 @@ package struct SettingsReader {
 
     private mutating func describe(_ setting: SettingDescription) {
         knownNames.insert(setting.name)
+        namesOfPart.append(setting.name)
         if setting.isSecret { knownNames.insert("\(setting.name)_FILE") }
         guard !sections.contains(where: { $0.settings.contains { $0.name == setting.name } }) else { return }
         sections[currentSection].settings.append(setting)

@@ -19,6 +19,10 @@ package protocol Plugin: Sendable {
     init(settings: Configuration)
 
     /// Declares routes, middleware, sockets, services, checks and metrics, in order.
+    ///
+    /// What it makes lives until the settings of the plugin change or it is switched off: then requests and sockets that
+    /// still hold it finish, services are cancelled, and another instance registers. Called without effect for
+    /// `gateway plan`, so declaring must change nothing outside of what it returns.
     func register(with gateway: inout Registrar)
 }
 

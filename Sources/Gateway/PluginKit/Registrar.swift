@@ -153,6 +153,16 @@ package struct Registrations: Sendable {
     package var problems: [String] = []
 
     package init() {}
+
+    /// Adds what another plugin declared, behind what is here.
+    package mutating func append(_ other: Registrations) {
+        routes += other.routes
+        middleware += other.middleware
+        services += other.services
+        healthChecks += other.healthChecks
+        entryPoints += other.entryPoints
+        problems += other.problems
+    }
 }
 
 /// Where a plugin declares what it adds.
@@ -165,23 +175,35 @@ package struct Registrar {
     package let upstream: UpstreamClient
     /// Speaks under the plugin's name. May be kept and used on any thread.
     package let log: Logger
-    /// What the plugin may want to know of the gateway.
-    package let context: GatewayContext
-    /// Everything declared so far, by the plugins before this one too.
-    package private(set) var registrations: Registrations
+    /// Everything the plugin has declared so far.
+    package private(set) var registrations = Registrations()
+    private let told: GatewayContext
+    private let notes = Notes()
+
+    /// What the plugin asked for, besides its own settings.
+    private final class Notes {
+        var hasAskedForContext = false
+    }
 
     /// Made by the server, one for each plugin, in the order of PLUGINS.
     package init(
-        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, log: Logger, context: GatewayContext,
-        continuing registrations: Registrations
+        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, log: Logger, context: GatewayContext
     ) {
         self.plugin = plugin
         self.metrics = metrics
         self.upstream = upstream
         self.log = log
-        self.context = context
-        self.registrations = registrations
+        told = context
     }
+
+    /// What the gateway tells of itself. A plugin that asks is made anew when that changes.
+    package var context: GatewayContext {
+        notes.hasAskedForContext = true
+        return told
+    }
+
+    /// What was asked for in ``context``; `nil` if nothing was.
+    package var toldContext: GatewayContext? { notes.hasAskedForContext ? told : nil }
 
     // MARK: Middleware
 
@@ -282,7 +304,7 @@ package struct Registrar {
 }
 
 /// What the gateway tells every plugin about itself.
-package struct GatewayContext: Sendable {
+package struct GatewayContext: Equatable, Sendable {
     /// Paths on which the guides expect "the" WebSocket: `/` and WEBSOCKET_PATH. The first plugin to claim them has them.
     package let mainSocketPaths: [String]
     /// Number of event loops.

@@ -8,17 +8,19 @@ import PluginKit
 /// Decides who a request comes from and whether that is enough for its route.
 final class AccessControl: Sendable {
     let authenticator: Authenticator
-    private let store: JWKSStore?
+    let store: JWKSStore?
+    /// Keeps the issuer's keys fresh; `nil` when none are published.
+    let refreshing: BackgroundService?
     private let rules: CredentialRules
     private let failures: FailureLimiter
     private let results: MetricFamily<Counter>
 
     init(
-        settings: AuthSettings, authenticator: Authenticator, store: JWKSStore?, failures: FailureLimiter,
-        results: MetricFamily<Counter>
+        settings: AuthSettings, tokens: TokenService, failures: FailureLimiter, results: MetricFamily<Counter>
     ) {
-        self.authenticator = authenticator
-        self.store = store
+        authenticator = tokens.authenticator
+        store = tokens.store
+        refreshing = tokens.service
         self.failures = failures
         self.results = results
         rules = settings.credentialRules

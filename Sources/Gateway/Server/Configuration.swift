@@ -10,15 +10,20 @@ package struct Configuration: Sendable {
     package let warnings: [String]
     /// The effective value of every setting that was read.
     package let values: [SettingReport]
+    /// What stands for the value of each setting that has one.
+    let digests: [String: SettingDigest]
 
     /// - Parameters:
-    ///   - environment: The process's, or a test's.
+    ///   - environment: The process's and its settings files', or a test's.
+    ///   - sources: What is wrong with the files that the environment was read from.
     ///   - compiled: The plugins of this binary, outermost first.
     ///   - readFile: Reads the files that `…_FILE` settings name.
     package init(
-        environment: [String: String], compiled: [any Plugin.Type], readFile: @escaping SettingsReader.FileReading
+        environment: [String: String], sources: SourceNotes = SourceNotes(), compiled: [any Plugin.Type],
+        readFile: @escaping SettingsReader.FileReading
     ) {
         var env = SettingsReader(environment: environment, readFile: readFile)
+        Self.describeSource(&env)
         core = CoreSettings(from: &env)
         Self.describeSelection(&env)
         var problems: [String] = []
@@ -27,9 +32,27 @@ package struct Configuration: Sendable {
             text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
         }
         plugins = PluginSelection.select(from: compiled, names: names, env: &env, problems: &problems)
-        self.problems = env.problems.map(\.description) + problems + core.auth.problems + core.originProblems
-        warnings = env.warnings.map(\.description) + core.auth.warnings
+        self.problems =
+            sources.problems + env.problems.map(\.description) + problems + core.auth.problems + core.originProblems
+        warnings = sources.warnings + env.warnings.map(\.description) + core.auth.warnings
         values = env.values
+        digests = env.digests
+    }
+
+    /// What there is to say of files with settings.
+    package struct SourceNotes: Sendable {
+        package var problems: [String] = []
+        package var warnings: [String] = []
+
+        package init() {}
+    }
+
+    /// Read by the program, before there is anything else to read.
+    private static func describeSource(_ env: inout SettingsReader) {
+        env.section("Settings file")
+        let _: String? = env.optional(
+            exactly: "GATEWAY_ENV_FILE", example: "/etc/gateway/settings.env",
+            "File with further settings, in the syntax of systemd's EnvironmentFile, unless `--env-file` names some.")
     }
 
     private static func describeSelection(_ env: inout SettingsReader) {
@@ -48,16 +71,26 @@ package struct Configuration: Sendable {
         }
     }
 
+    /// What stands for the values of these settings, those without a value left out.
+    func digests(of names: [String]) -> [String: SettingDigest] {
+        names.reduce(into: [:]) { $0[$1] = digests[$1] }
+    }
+
     /// The settings reference, in Markdown.
     package static func reference(compiled: [any Plugin.Type]) -> String {
         var env = SettingsReader.describing()
+        describeSource(&env)
         _ = CoreSettings(from: &env)
         describeSelection(&env)
         PluginSelection.describe(compiled, env: &env)
         return SettingsDocument.markdown(
             env.sections, title: "Configuration",
             introduction: """
-                Every setting is an environment variable. A duration is a whole number and a unit (`500ms`, `30s`, \
+                Every setting is an environment variable, or stands in a file that `--env-file FILE` or \
+                GATEWAY_ENV_FILE names ([README](../README.md#settings-files)). What the environment sets \
+                wins. SIGHUP and `gateway reload` read everything anew; `gateway plan` says what that would do.
+
+                A duration is a whole number and a unit (`500ms`, `30s`, \
                 `5m`, `2h`, `1d`), a size likewise (`10B`, `64KiB`, `1MiB`, `1GiB`). `gateway config` prints the \
                 values in effect, `gateway check` says what is wrong with them; the gateway does not start with a \
                 value it does not understand or that is out of range.

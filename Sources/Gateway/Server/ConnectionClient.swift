@@ -71,7 +71,7 @@ extension HTTPConnection {
     private func readIdentity(_ request: Request, _ head: inout RequestHead, _ bytes: UnsafeRawBufferPointer) {
         // Why no copy of the fields is kept: removing some from a table that is shared would copy all of it.
         if request.client.isOnThisMachine {
-            let believed: HeaderName? = origin.isProxy ? server.clients.source.field : nil
+            let believed: HeaderName? = origin.isProxy ? settings.clients.rule.source.field : nil
             request.client.isOnThisMachine = unsafe head.fields.addressesAreLoopback(in: bytes, except: believed)
         }
         if origin.isProxy {
@@ -85,7 +85,7 @@ extension HTTPConnection {
     private func believe(_ fields: FieldTable, _ bytes: UnsafeRawBufferPointer, _ request: Request) {
         if let id = unsafe Self.requestID(fields, bytes) { request.id = id }
         do throws(ClientAddressError) {
-            let claim = try unsafe server.clients.read(fields, in: bytes)
+            let claim = try unsafe settings.clients.rule.read(fields, in: bytes)
             if let address = claim.address {
                 request.client.address = address
                 request.client.isShared = false
@@ -93,7 +93,7 @@ extension HTTPConnection {
                 request.client.certificate = nil
                 if address.kind != .loopback { request.client.isOnThisMachine = false }
             } else if fields.tellsAddress {
-                if unsafe Self.holds(server.clients.source.field, fields, bytes) {
+                if unsafe Self.holds(settings.clients.rule.source.field, fields, bytes) {
                     request.client.isOnThisMachine = false
                 }
                 server.noteUnreadable(request, reason: "the field is missing or names nobody")

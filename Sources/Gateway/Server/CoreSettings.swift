@@ -219,6 +219,10 @@ package struct OperationSettings: Settings {
     package let accessLog: Bool
     package let metricsToken: Secret?
     package let stateDirectory: String
+    /// Where `gateway plan` and `gateway reload` reach the process; `nil` nowhere.
+    package let controlSocket: String?
+    /// Whether that was asked for, so that the start must not go on without it.
+    package let needsControlSocket: Bool
 
     package init(from env: inout SettingsReader) {
         drainTimeout = env.optional(
@@ -236,8 +240,8 @@ package struct OperationSettings: Settings {
                 + "port closes.")
         closeJitter = env.optional(
             exactly: "DRAIN_JITTER", default: .seconds(5), in: .zero ... .seconds(20), bare: .milliseconds,
-            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at most half "
-                + "of DRAIN_TIMEOUT.")
+            "Over how long the sockets' closing is spread, so that clients do not reconnect all at once; at the end at "
+                + "most half of DRAIN_TIMEOUT.")
         env.require(drainDelay < drainTimeout, "DRAIN_DELAY", "must be shorter than DRAIN_TIMEOUT, which includes it")
         accessLog = env.optional(
             exactly: "ACCESS_LOG", default: true, "Whether every answered request is logged, on standard output.")
@@ -246,6 +250,13 @@ package struct OperationSettings: Settings {
         stateDirectory = env.optional(
             exactly: "STATE_DIRECTORY", default: "/var/lib/gateway",
             "Where the issuer's last good keys are kept for the next start. The gateway also runs without it.")
+        let control: String = env.optional(
+            exactly: "CONTROL_SOCKET", default: "", in: 0...107, example: "/run/gateway/control.sock",
+            defaultPhrase: "`control.sock` in STATE_DIRECTORY",
+            "Unix socket by which `gateway plan` and `gateway reload` reach the running gateway, for its own user and root "
+                + "only. `off` for none. The start stops if it is set and cannot be opened.")
+        needsControlSocket = !control.isEmpty && control != "off"
+        controlSocket = control == "off" ? nil : control.isEmpty ? "\(stateDirectory)/control.sock" : control
     }
 }
 
@@ -262,6 +273,8 @@ package struct CoreSettings: Sendable {
     package let log: LogSettings
     package let upstream: UpstreamSettings
 
+    static let tokenSection = "Tokens"
+
     /// Reads every section of the core; look at the reader's problems before using anything.
     package init(from env: inout SettingsReader) {
         listen = env.read(section: "Listening").settings
@@ -270,7 +283,7 @@ package struct CoreSettings: Sendable {
         tls = env.read(section: "TLS").settings
         http = env.read(section: "HTTP").settings
         webSocket = env.read(section: "WebSocket").settings
-        let tokens: AuthEnvironment = env.read(section: "Tokens").settings
+        let tokens: AuthEnvironment = env.read(section: Self.tokenSection).settings
         auth = tokens.settings
         failuresPerMinute = tokens.failuresPerMinute
         upstream = env.read(section: "Upstreams").settings

@@ -17,7 +17,7 @@ final class FailureLimiter: Sendable {
         var cleanAt = 0.0
     }
 
-    private let limit: Int
+    private let most: Atomic<Int>
     private let window: Double
     private let capacity: Int
     private let state = Mutex(State())
@@ -26,13 +26,20 @@ final class FailureLimiter: Sendable {
     ///   - limit: Failures within `window` seconds after which an address must wait for the window's end. 0: no limit.
     ///   - capacity: Addresses remembered.
     init(limit: Int, window: Double = 60, capacity: Int = 65536) {
-        self.limit = limit
+        most = Atomic(limit)
         self.window = window
         self.capacity = capacity
     }
 
+    /// May be changed at any time; what was counted stays.
+    var limit: Int {
+        get { most.load(ordering: .relaxed) }
+        set { most.store(newValue, ordering: .relaxed) }
+    }
+
     /// Whole seconds to wait, or `nil` when the address may try.
     func retryAfter(_ address: IPAddress, now: Double) -> Int? {
+        let limit = limit
         guard limit > 0 else { return nil }
         return state.withLock { state in
             guard let record = state.records[Self.key(of: address)], record.failures >= limit, now < record.windowEnds

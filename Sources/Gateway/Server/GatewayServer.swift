@@ -1,4 +1,3 @@
-import GatewayConfig
 import GatewayHTTP
 package import GatewayRuntime
 import GatewayTelemetry
@@ -17,38 +16,51 @@ package struct StartError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// The running gateway: loops, listeners, services, and the way they end.
+/// The running gateway: loops, ports, services, the generation they work under, and the way they end.
 package final class GatewayServer: Sendable {
-    private let settings: CoreSettings
     let loops: [LoopHandle]
-    private let generation: Generation
-    private let registrations: Registrations
-    private let metrics: ServerMetrics
-    private let shared: SharedState
-    private let logs: LogSystem
-    private let log: Logger
+    let builder: GenerationBuilder
+    let metrics: ServerMetrics
+    let shared: SharedState
+    let logs: LogSystem
+    let log: Logger
     private let readiness: ReadinessSwitch
     let certificates: ServerCertificates
-    private let listeners = Mutex<[BoundListener]>([])
+    let state: Mutex<State>
+    /// Held while the generation changes, is planned to, or the drain begins: one at a time.
+    let changing = Mutex<Void>(())
 
-    private struct BoundListener {
-        let entry: EntryPoint
-        let descriptors: [CInt]
-        let address: SocketAddress
+    struct State: Sendable {
+        var generation: Generation
+        var ports: [BoundPort] = []
+        var isDraining = false
+        var nextPort = 0
+        /// Services are dealt out over the loops.
+        var nextService = 0
+
+        mutating func takePortNumber() -> Int {
+            nextPort += 1
+            return nextPort
+        }
     }
 
+    /// What the process started with, and cannot change.
+    let started: Configuration
+
     package init(assembly: ServerAssembly) throws(StartError) {
-        settings = assembly.settings
         loops = assembly.loops
-        generation = assembly.generation
-        registrations = assembly.registrations
+        builder = assembly.builder
         metrics = assembly.metrics
         shared = assembly.shared
         logs = assembly.logs
         log = logs.logger("server")
         readiness = assembly.readiness
         certificates = assembly.certificates
+        started = assembly.generation.configuration
+        state = Mutex(State(generation: assembly.generation))
     }
+
+    var generation: Generation { state.withLock { $0.generation } }
 
     // MARK: Start
 
@@ -58,114 +70,77 @@ package final class GatewayServer: Sendable {
     /// - Throws: A line that names the port and what to do about it.
     @discardableResult
     package func start() throws(StartError) -> SocketAddress {
-        let main = try bind(.main, ListenAddress(host: settings.listen.address, port: settings.listen.port))
-        if let operations = settings.listen.operations { _ = try bind(.operations, operations) }
-        for entry in registrations.entryPoints {
-            if let listen = entry.listen { _ = try bind(entry, listen) }
+        let generation = generation
+        var ports: [BoundPort] = []
+        for wanted in generation.wantedPorts {
+            ports.append(try bind(wanted.entry, wanted.listen, for: generation))
         }
-        for (place, handle) in loops.enumerated() { start(handle, place: place) }
-        startServices()
+        let bound = ports
+        state.withLock { $0.ports = bound }
+        for (place, handle) in loops.enumerated() { start(handle, place: place, generation) }
+        let watch = BackgroundService(name: "certificates", plugin: "core", run: watchCertificates)
+        startServices(generation.services + [(certificates, watch)])
         readiness.isReady = true
-        return main
+        return bound[0].address
     }
 
-    private func start(_ handle: LoopHandle, place: Int) {
-        let mine = listeners.withLock { listeners in
-            listeners.compactMap { bound in
-                place < bound.descriptors.count ? (bound.entry, bound.descriptors[place]) : nil
-            }
-        }
+    private func start(_ handle: LoopHandle, place: Int, _ generation: Generation) {
+        let mine = opened(state.withLock { $0.ports }, place)
         Threads.start("loop-\(place)") { handle.loop.run() }
         handle.loop.submit { [self] in
             MetricShard.enter(place)
-            let accessLog =
-                settings.operations.accessLog ? AccessLogBuffer(format: logs.format, sink: logs.sink) : nil
             let server = LoopServer(
-                loop: handle.loop, generation: generation, shared: shared, metrics: metrics, log: log,
-                accessLog: accessLog)
+                loop: handle.loop, generation: generation, shared: shared, metrics: metrics, logs: logs)
             handle.server = server
-            for (entry, descriptor) in mine {
+            for port in mine {
                 do throws(SystemError) {
-                    try server.listen(descriptor, entry: entry)
+                    try server.listen(port.descriptor, entry: port.entry, number: port.number)
                 } catch {
-                    log.error("port cannot be watched", .string("entry", entry.name), .error(error))
+                    log.error("port cannot be watched", .string("entry", port.entry.name), .error(error))
                 }
             }
         }
     }
 
-    private func bind(_ entry: EntryPoint, _ listen: ListenAddress) throws(StartError) -> SocketAddress {
-        let address = try resolve(listen)
-        do throws(SystemError) {
-            try Socket.probe(address)
-            // Operations are rare: one loop is enough for them.
-            let count = entry == .operations ? 1 : loops.count
-            var descriptors: [CInt] = []
-            var bound = address
-            for _ in 0..<count {
-                let descriptor = try Socket.listen(on: bound, backlog: settings.listen.backlog)
-                bound = Socket.localAddress(of: descriptor) ?? bound
-                descriptors.append(descriptor)
-            }
-            let listener = BoundListener(entry: entry, descriptors: descriptors, address: bound)
-            listeners.withLock { $0.append(listener) }
-            log.info(
-                "listening", .string("entry", entry.name), .string("address", bound.description),
-                .bool("tls", generation.tls != nil && entry.isEncrypted))
-            return bound
-        } catch {
-            throw Self.explain(error, entry, address)
+    /// A loop's share of `ports`.
+    func opened(_ ports: [BoundPort], _ place: Int) -> [OpenedPort] {
+        ports.compactMap { port -> OpenedPort? in
+            guard place < port.descriptors.count else { return nil }
+            return OpenedPort(descriptor: port.descriptors[place], entry: port.entry, number: port.number)
         }
     }
 
-    private func resolve(_ listen: ListenAddress) throws(StartError) -> SocketAddress {
-        let host = listen.isEveryAddress ? "::" : listen.host
-        let every = listen.isEveryAddress
-        if let address = SocketAddress(literal: host, port: listen.port.number) {
-            // A kernel without IPv6 still has every IPv4 address.
-            if every, !Socket.supportsIPv6 { return .everyIPv4(port: listen.port.number) }
-            return address
-        }
-        do throws(NameLookup.Failure) {
-            return try NameLookup.addresses(of: host, port: listen.port.number)[0]
-        } catch {
-            throw StartError("cannot listen on \(host): \(error.description)")
-        }
-    }
-
-    private static func explain(_ error: SystemError, _ entry: EntryPoint, _ address: SocketAddress) -> StartError {
-        let setting = entry == .main ? "WEBSOCKET_PORT" : entry == .operations ? "OPS_LISTEN" : "its port setting"
-        if error.isAddressInUse {
-            return StartError(
-                "port \(address.port) (\(setting)) is in use by another program; stop it or choose another port",
-                exitCode: 69)
-        }
-        if error.isPermissionDenied {
-            return StartError(
-                "no permission to listen on \(address) (\(setting)); use a port above 1023 or grant CAP_NET_BIND_SERVICE",
-                exitCode: 77)
-        }
-        if error.isAddressUnavailable {
-            return StartError("this machine has no address \(address.host) (\(setting))", exitCode: 69)
-        }
-        return StartError("cannot listen on \(address) (\(setting)): \(error.reason)", exitCode: 69)
+    /// - Parameter isOwn: See ``BoundPort``.
+    func bind(
+        _ entry: EntryPoint, _ listen: ListenAddress, for generation: Generation, isOwn: Bool = false
+    ) throws(StartError) -> BoundPort {
+        let port = try BoundPort(
+            number: state.withLock { $0.takePortNumber() }, entry: entry, listen: listen, loops: loops.count,
+            backlog: started.core.listen.backlog, isOwn: isOwn)
+        log.info(
+            "listening", .string("entry", entry.name), .string("address", port.address.description),
+            .bool("tls", generation.tls != nil && entry.isEncrypted))
+        return port
     }
 
     /// What each entry point is bound to.
     package var addresses: [(entry: EntryPoint, address: SocketAddress)] {
-        listeners.withLock { $0.map { ($0.entry, $0.address) } }
+        state.withLock { $0.ports.map { ($0.entry, $0.address) } }
     }
 
     // MARK: Services
 
-    private func startServices() {
-        let watch = BackgroundService(name: "certificates", plugin: "core", run: watchCertificates)
-        for (place, service) in (registrations.services + [watch]).enumerated() {
-            let handle = loops[place % loops.count]
+    func startServices(_ services: [(owner: any AnyObject & Sendable, service: BackgroundService)]) {
+        for (owner, service) in services {
+            let place = state.withLock { state in
+                defer { state.nextService += 1 }
+                return state.nextService % loops.count
+            }
+            let handle = loops[place]
             handle.loop.submit { [logs] in
                 let context = ServiceContext(loop: handle.loop, log: logs.logger(service.plugin.literal))
                 let task = handle.loop.launch { await Self.supervise(service, context) }
-                handle.services.append(task)
+                handle.services.append((owner, task))
             }
         }
     }
@@ -192,21 +167,27 @@ package final class GatewayServer: Sendable {
 
     /// Ends in order: readiness goes first, then the listeners, then what is open, by DRAIN_TIMEOUT at the latest.
     ///
-    /// Blocks the calling thread, which must not be a loop's.
+    /// Blocks the calling thread, which must not be a loop's. A change of generations that is under way is finished first.
     ///
     /// - Returns: Whether everything finished by itself.
     package func drain() -> Bool {
         readiness.isReady = false
+        let generation = changing.withLock { _ in
+            state.withLock { state in
+                state.isDraining = true
+                return state.generation
+            }
+        }
         log.info("draining", .int("connections", shared.connections.count))
-        Threads.sleep(settings.operations.drainDelay)
+        let operations = generation.settings.operations
+        Threads.sleep(operations.drainDelay)
         let remaining = Countdown(loops.count)
         for handle in loops {
             handle.loop.submit {
-                for task in handle.services { task.cancel() }
+                handle.endServices { _ in true }
                 handle.server?.drain { remaining.finishOne() }
             }
         }
-        let operations = settings.operations
         let finished = remaining.wait(atMost: max(.zero, operations.drainTimeout - operations.drainDelay))
         let cut = shared.connections.count
         let stopped = Countdown(loops.count)
@@ -230,9 +211,15 @@ package final class GatewayServer: Sendable {
 package final class LoopHandle: @unchecked Sendable {
     package let loop: EventLoop
     var server: LoopServer?
-    var services: [Task<Void, Never>] = []
+    /// Background work, and whose it is. Holding the owner keeps its identity its own.
+    var services: [(owner: any AnyObject & Sendable, task: Task<Void, Never>)] = []
 
     package init(loop: EventLoop) { self.loop = loop }
+
+    func endServices(of isOver: (any AnyObject) -> Bool) {
+        for entry in services where isOver(entry.owner) { entry.task.cancel() }
+        services.removeAll { isOver($0.owner) }
+    }
 }
 
 /// Whether new work is welcome.

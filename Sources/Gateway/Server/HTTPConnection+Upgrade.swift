@@ -34,12 +34,16 @@ extension HTTPConnection {
                 deflate: deflate?.parameters, fields: Self.ownFields(fields), to: &$0)
         }
         record(.switchingProtocols, request, started: started)
+        let grounds = SocketGrounds(
+            route: route, showedToken: request.principal != nil, isEncrypted: stream.isSecure,
+            cameByOrigin: options.origins == nil && request.header(.origin) != nil)
         let socket = WebSocketConnection(
             stream: stream, server: server, request: request, subprotocol: acceptance.subprotocol, deflate: deflate,
-            policy: options.slowConsumer ?? .close(limit: server.sendLimit))
+            policy: options.slowConsumer, grounds: grounds)
         phase = .upgraded
         server.upgraded(self, to: socket)
         socket.begin(upgrade.makeHandler(request), early: takeEarlyBytes())
+        server.recheck(socket, openedUnder: generation)
         return nil
     }
 

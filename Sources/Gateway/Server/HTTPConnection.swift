@@ -14,11 +14,16 @@ import PluginKit
 @safe final class HTTPConnection {
     let stream: ByteStream
     let server: LoopServer
-    let router: Router
+    /// What the current request is served under, from the first byte of its head to the last of its response.
+    private(set) var generation: Generation
+    private(set) var router: Router
     /// Whose request is being answered.
     private(set) var route: ResolvedRoute
     /// Who is at the other end, as long as no field says more.
     private(set) var origin: ConnectionClient
+    private let header: ProxyProtocolHeader?
+    /// No request follows the current one, because the port it came by is gone.
+    private var isLeaving = false
     /// The client of the current request as the access log writes it.
     private(set) var remote: [UInt8] = []
     private(set) var remoteAddress: IPAddress
@@ -58,19 +63,56 @@ import PluginKit
     }
 
     /// - Parameter header: What a proxy said ahead of the stream.
-    init(stream: ByteStream, server: LoopServer, router: Router, header: ProxyProtocolHeader? = nil) {
+    init(
+        stream: ByteStream, server: LoopServer, generation: Generation, router: Router,
+        header: ProxyProtocolHeader? = nil
+    ) {
         self.stream = stream
         self.server = server
+        self.generation = generation
         self.router = router
+        self.header = header
         route = router.fallback
         origin = ConnectionClient(
-            peer: stream.peer, isSecure: stream.isSecure, header: header, rule: server.clients)
+            peer: stream.peer, isSecure: stream.isSecure, header: header, rule: generation.settings.clients.rule)
         remoteAddress = origin.client.address
         remoteAddress.append(to: &remote)
-        parser = RequestParser(limits: server.settings.headLimits)
+        parser = RequestParser(limits: generation.settings.headLimits)
     }
 
-    var settings: CoreSettings { server.settings }
+    var settings: CoreSettings { generation.settings }
+
+    /// Whether the current request is the last.
+    var isEnding: Bool { isLeaving || server.isDraining }
+
+    // MARK: Generations
+
+    /// Takes the newest generation for the next request, of which no byte was read yet.
+    @inline(__always)
+    private func renew() {
+        if server.generation !== generation { takeNewest() }
+    }
+
+    @inline(never)
+    private func takeNewest() {
+        guard let router = server.generation.routers[router.entry] else {
+            isLeaving = true
+            return
+        }
+        generation = server.generation
+        self.router = router
+        parser = RequestParser(limits: settings.headLimits)
+        origin = ConnectionClient(
+            peer: stream.peer, isSecure: stream.isSecure, header: header, rule: settings.clients.rule)
+        if let identity = stream.cipher?.verifiedClient { origin.prove(identity) }
+    }
+
+    /// Ends the connection as in a drain if no port leads here any more.
+    func leaveIfPortIsGone() {
+        guard server.generation.routers[router.entry] == nil, !isLeaving else { return }
+        isLeaving = true
+        drain()
+    }
 
     func writeRemote(_ address: IPAddress) {
         remote.removeAll(keepingCapacity: true)
@@ -153,14 +195,14 @@ import PluginKit
     private var continuesAtOnce: Bool? {
         guard !isClosed, !reply.mustClose, inputWaiter == nil else { return false }
         guard body.isComplete, stream.unsent <= settings.sendBuffer.bytes else { return nil }
-        return !server.isDraining || hasInput
+        return !isEnding || hasInput
     }
 
     private func mayContinue() async -> Bool {
         guard !isClosed, !reply.mustClose, inputWaiter == nil else { return false }
         guard await discardBody() else { return false }
         if stream.unsent > settings.sendBuffer.bytes { await drained(below: settings.sendBuffer.bytes) }
-        return !isClosed && (!server.isDraining || hasInput)
+        return !isClosed && (!isEnding || hasInput)
     }
 
     /// Whether bytes of the next request are here already: a draining gateway still answers it.
@@ -185,6 +227,7 @@ import PluginKit
     /// Points ``request`` at the next head if all of it is here. One that is refused is left to ``readHead()``.
     private func readHeadAtOnce() -> Bool {
         guard !isClosed, hasInput else { return false }
+        renew()
         return (try? parseHead()) ?? false
     }
 
@@ -199,13 +242,14 @@ import PluginKit
                 return false
             }
             let hasPartial = hasInput
-            if sawEndOfInput || (server.isDraining && !hasPartial) { return false }
+            if sawEndOfInput || (isEnding && !hasPartial) { return false }
             if timedOut {
                 if phase == .head { refuse(.headTimedOut) }
                 return false
             }
             waitDeadline(partial: hasPartial)
             await input()
+            if !hasPartial { renew() }
         }
         return false
     }
@@ -214,7 +258,7 @@ import PluginKit
         let was = phase
         phase = partial ? .head : .idle
         // The first head has its time since the connection was accepted, TLS handshake included.
-        if isFirst, !server.isDraining { return }
+        if isFirst, !isEnding { return }
         if !partial {
             stream.deadline = stream.loop.now + settings.keepAliveTimeout
         } else if was != .head {

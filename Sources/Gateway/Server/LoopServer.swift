@@ -16,14 +16,21 @@ final class LoopServer {
     let loop: EventLoop
     let metrics: ServerMetrics
     let log: Logger
-    let accessLog: AccessLogBuffer?
-    let codecs: SharedCodecs
     let shared: SharedState
-    let messageLimits: MessageLimits
-    let heartbeatPolicy: HeartbeatPolicy
-    let origins: OriginPolicy
-    let clients: ClientAddressRule
+    /// Follows from ``generation``, like all of these.
+    private(set) var accessLog: AccessLogBuffer?
+    private(set) var codecs: SharedCodecs
+    private(set) var messageLimits: MessageLimits
+    private(set) var heartbeatPolicy: HeartbeatPolicy
+    private(set) var origins: OriginPolicy
+    private(set) var clients: ClientAddressRule
+    /// Unsent bytes above which a socket counts as slow.
+    private(set) var sendLimit: Int
+    /// What new requests are served under.
     private(set) var generation: Generation
+    /// What connections to an encrypted port begin with: the generation's, or newer.
+    private var tls: TLSServerContext?
+    private let logs: LogSystem
     private(set) var isDraining = false
 
     /// The query of the line being logged, without its token.
@@ -31,35 +38,59 @@ final class LoopServer {
     private var requestIDs: RequestIDGenerator
     private(set) var dates = DateCache(unixSeconds: WallClock.read().seconds)
     private var datesAt = MonotonicTime(nanoseconds: 0)
-    private var connections: [ObjectIdentifier: HTTPConnection] = [:]
-    private var sockets: [ObjectIdentifier: WebSocketConnection] = [:]
+    private(set) var connections: [ObjectIdentifier: HTTPConnection] = [:]
+    private(set) var sockets: [ObjectIdentifier: WebSocketConnection] = [:]
     /// Connections that have yet to say whose they are.
     private var preambles: [ObjectIdentifier: ProxyPreamble] = [:]
     private var preambleLog = MonotonicTime(nanoseconds: 0)
-    private var listeners: [Listener] = []
+    private var ports: [ListeningPort] = []
     private var drained: (() -> Void)?
     private var flushTimer = TimerToken.none
     private var nextLargeFrameWarning = MonotonicTime(nanoseconds: 0)
     private var nextCloseCodeWarning = MonotonicTime(nanoseconds: 0)
 
     init(
-        loop: EventLoop, generation: Generation, shared: SharedState, metrics: ServerMetrics, log: Logger,
-        accessLog: AccessLogBuffer?
+        loop: EventLoop, generation: Generation, shared: SharedState, metrics: ServerMetrics, logs: LogSystem
     ) {
         self.loop = loop
         self.generation = generation
         self.shared = shared
         self.metrics = metrics
-        self.log = log
-        self.accessLog = accessLog
+        self.logs = logs
+        log = logs.logger("server")
         let settings = generation.settings.webSocket
         codecs = SharedCodecs(
             settings: settings.deflate, compressionBudget: shared.compression, assemblyBudget: shared.assembly)
         messageLimits = settings.messageLimits
         heartbeatPolicy = settings.heartbeat
+        sendLimit = settings.sendBuffer.bytes
         origins = generation.settings.origins
         clients = generation.settings.clients.rule
         requestIDs = RequestIDGenerator()
+        tls = generation.tls
+        if generation.settings.operations.accessLog { accessLog = makeAccessLog() }
+    }
+
+    private func makeAccessLog() -> AccessLogBuffer { AccessLogBuffer(format: logs.format, sink: logs.sink) }
+
+    /// Serves by another generation from here on. See LoopServer+Generation.swift for what that means to what is open.
+    func replaceGeneration(_ next: Generation) {
+        let settings = next.settings.webSocket
+        if settings.deflate != generation.settings.webSocket.deflate {
+            codecs = SharedCodecs(
+                settings: settings.deflate, compressionBudget: shared.compression, assemblyBudget: shared.assembly)
+        }
+        generation = next
+        tls = next.tls
+        messageLimits = settings.messageLimits
+        heartbeatPolicy = settings.heartbeat
+        sendLimit = settings.sendBuffer.bytes
+        origins = next.settings.origins
+        clients = next.settings.clients.rule
+        if next.settings.operations.accessLog != (accessLog != nil) {
+            flushLogs()
+            accessLog = accessLog == nil ? makeAccessLog() : nil
+        }
     }
 
     var settings: CoreSettings { generation.settings }
@@ -79,13 +110,15 @@ final class LoopServer {
     private(set) var wallTime = WallTime(seconds: 0)
 
     /// Connections that come from now on begin with `tls`.
-    func replaceTLS(_ tls: TLSServerContext) { generation = generation.replacing(tls: tls) }
+    func replaceTLS(_ tls: TLSServerContext) { self.tls = tls }
 
     // MARK: Accepting
 
     /// Starts to accept on a socket of this loop's own.
-    func listen(_ descriptor: CInt, entry: EntryPoint) throws(SystemError) {
-        guard let router = generation.routers[entry] else { return }
+    ///
+    /// - Parameter number: What ``closePorts(_:)`` knows it by.
+    func listen(_ descriptor: CInt, entry: EntryPoint, number: Int) throws(SystemError) {
+        let port = ListeningPort(number: number, entry: entry)
         var limits = AcceptLimits()
         limits.backlog = settings.listen.backlog
         let listener = Listener(
@@ -94,19 +127,41 @@ final class LoopServer {
             accepted: { [unowned self] in
                 shared.connections.enter()
                 metrics.connectionsAccepted.increment()
-                let tls = entry.isEncrypted ? generation.tls : nil
+                // What comes through a port that is being closed is served as when it was open.
+                let generation = port.lastGeneration ?? generation
                 if entry != .operations, clients.source == .proxyProtocol {
-                    awaitHeader($0, from: $1, router: router, tls: tls)
+                    awaitHeader($0, from: $1, entry, generation)
                 } else {
-                    open($0, from: $1, header: nil, router: router, tls: tls)
+                    open($0, from: $1, header: nil, entry, generation)
                 }
             })
+        port.listener = listener
         try listener.start()
-        listeners.append(listener)
+        ports.append(port)
+    }
+
+    /// Closes ports of these numbers once everybody is accepted who has connected.
+    func closePorts(_ numbers: [Int]) {
+        for port in ports where numbers.contains(port.number) {
+            port.lastGeneration = generation
+            close(port)
+        }
+    }
+
+    private func close(_ port: ListeningPort) {
+        guard !port.isClosing else { return }
+        port.isClosing = true
+        port.listener?.drain(grace: settings.operations.drainGrace) { [unowned self] in
+            port.listener = nil
+            ports.removeAll { $0 === port }
+            reportDrained()
+        }
     }
 
     /// Reads the PROXY header of a connection, which only a trusted proxy may open, and must send.
-    private func awaitHeader(_ descriptor: CInt, from peer: SocketAddress, router: Router, tls: TLSServerContext?) {
+    private func awaitHeader(
+        _ descriptor: CInt, from peer: SocketAddress, _ entry: EntryPoint, _ generation: Generation
+    ) {
         guard clients.trusts(peer.ipAddress) else {
             WatchedDescriptor.discard(descriptor)
             return refuse(peer, reason: "it is not in TRUSTED_PROXIES")
@@ -117,7 +172,7 @@ final class LoopServer {
             preambles[ObjectIdentifier(preamble)] = nil
             switch outcome {
             case .header(let header, let descriptor):
-                open(descriptor, from: peer, header: header, router: router, tls: tls)
+                open(descriptor, from: peer, header: header, entry, generation)
             case .refused(let reason): refuse(peer, reason: reason)
             case .left: leave()
             }
@@ -139,9 +194,15 @@ final class LoopServer {
     }
 
     private func open(
-        _ descriptor: CInt, from peer: SocketAddress, header: ProxyProtocolHeader?, router: Router,
-        tls: TLSServerContext?
+        _ descriptor: CInt, from peer: SocketAddress, header: ProxyProtocolHeader?, _ entry: EntryPoint,
+        _ generation: Generation
     ) {
+        guard let router = generation.routers[entry] else {
+            WatchedDescriptor.discard(descriptor)
+            return leave()
+        }
+        let newest = generation === self.generation ? tls : generation.tls
+        let tls = entry.isEncrypted ? newest : nil
         let cipher: TLSSession?
         do {
             cipher = try tls.map { try $0.session(on: descriptor) }
@@ -151,7 +212,8 @@ final class LoopServer {
             return leave()
         }
         let stream = ByteStream(descriptor: descriptor, peer: peer, loop: loop, cipher: cipher)
-        let connection = HTTPConnection(stream: stream, server: self, router: router, header: header)
+        let connection = HTTPConnection(
+            stream: stream, server: self, generation: generation, router: router, header: header)
         connections[ObjectIdentifier(connection)] = connection
         stream.deadline = loop.now + (isDraining ? firstRequestGrace : settings.headTimeout)
         do throws(SystemError) {
@@ -291,28 +353,20 @@ final class LoopServer {
             .int("code", Int(code.rawValue)), .request(id))
     }
 
-    /// Unsent bytes above which a socket counts as slow.
-    var sendLimit: Int { settings.webSocket.sendBuffer.bytes }
-
     // MARK: Draining
 
     /// Stops accepting; ends connections as they become idle and sockets over the jitter; calls `done` when all are gone.
     func drain(done: @escaping () -> Void) {
         isDraining = true
         drained = done
-        for listener in listeners {
-            listener.drain(grace: settings.operations.drainGrace) { [unowned self] in
-                listeners.removeAll { $0 === listener }
-                reportDrained()
-            }
-        }
+        for port in ports { close(port) }
         for connection in connections.values { connection.drain() }
         // All sockets must have their turn before the time is up.
         let operations = settings.operations
         let jitter = min(operations.closeJitter, operations.drainTimeout / 2).wholeNanoseconds
         for socket in sockets.values {
             let wait = jitter == 0 ? 0 : UInt64.random(in: 0..<jitter)
-            socket.drain(at: MonotonicTime(nanoseconds: loop.now.nanoseconds + wait))
+            socket.leave(at: MonotonicTime(nanoseconds: loop.now.nanoseconds + wait), .shuttingDown)
         }
         loop.runReadyJobs()
         reportDrained()
@@ -326,7 +380,7 @@ final class LoopServer {
     }
 
     private func reportDrained() {
-        guard isDraining, listeners.isEmpty, preambles.isEmpty, connections.isEmpty, sockets.isEmpty,
+        guard isDraining, ports.isEmpty, preambles.isEmpty, connections.isEmpty, sockets.isEmpty,
             let done = drained
         else { return }
         drained = nil
@@ -384,5 +438,21 @@ extension LoopServer: TimerTarget {
     func timerFired(tag: UInt32) {
         flushTimer = .none
         flushLogs()
+    }
+}
+
+/// A port this loop accepts on.
+private final class ListeningPort {
+    let number: Int
+    let entry: EntryPoint
+    /// Set from ``LoopServer/listen(_:entry:number:)`` on.
+    var listener: Listener?
+    var isClosing = false
+    /// What those are served by who still come while it closes, if the gateway goes on without it.
+    var lastGeneration: Generation?
+
+    init(number: Int, entry: EntryPoint) {
+        self.number = number
+        self.entry = entry
     }
 }

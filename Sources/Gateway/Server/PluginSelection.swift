@@ -14,6 +14,8 @@ package struct PluginState: Sendable {
     package let name: PluginName
     package let summary: String
     package let verdict: Verdict
+    /// The names of its settings, if it is enabled.
+    let settings: [String]
 }
 
 /// Picks and orders the plugins by `PLUGINS`.
@@ -54,7 +56,7 @@ package enum PluginSelection {
     }
 
     private static func state(of type: any Plugin.Type, _ verdict: PluginState.Verdict) -> PluginState {
-        PluginState(name: type.name, summary: type.summary, verdict: verdict)
+        PluginState(name: type.name, summary: type.summary, verdict: verdict, settings: [])
     }
 
     private static func resolve<P: Plugin>(
@@ -66,7 +68,10 @@ package enum PluginSelection {
             let reading = read(type, env: &trial)
             if reading.isUnconfigured { return state(of: type, .dormant(missing: reading.missing)) }
         }
-        return state(of: type, .enabled(P(settings: read(type, env: &env).settings)))
+        let reading = read(type, env: &env)
+        return PluginState(
+            name: type.name, summary: type.summary, verdict: .enabled(P(settings: reading.settings)),
+            settings: reading.names)
     }
 
     private static func read<P: Plugin>(

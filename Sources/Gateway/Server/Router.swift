@@ -11,9 +11,23 @@ final class ResolvedRoute: Sendable {
     let isWebSocket: Bool
     let chain: Chain
     let metrics: RouteMetrics
+    /// The same for the same route of every generation: entry point, method and shape of the path.
+    let key: String
+    let entryPoint: EntryPoint
+    /// Who declared it; `nil` for the core.
+    let owner: PluginInstance?
+    /// Others whose middleware its requests pass.
+    let gate: [PluginInstance]
 
-    init(plugin: PluginName, pattern: RoutePattern, isWebSocket: Bool, chain: Chain, metrics: RouteMetrics) {
+    init(
+        plugin: PluginName, pattern: RoutePattern, isWebSocket: Bool, chain: Chain, metrics: RouteMetrics,
+        key: String = "", entryPoint: EntryPoint = .main, owner: PluginInstance? = nil, gate: [PluginInstance] = []
+    ) {
         self.plugin = plugin
+        self.key = key
+        self.entryPoint = entryPoint
+        self.owner = owner
+        self.gate = gate
         name = Array(plugin.text.utf8)
         self.pattern = pattern
         self.isWebSocket = isWebSocket
@@ -57,13 +71,19 @@ final class Router: Sendable {
         let node: Int
     }
 
+    let entry: EntryPoint
+    let routes: [ResolvedRoute]
     private let nodes: [Node]
     private let table: [Exact?]
     private let patterns: [(pattern: RoutePattern, node: Int)]
     /// Answers what no route takes.
     let fallback: ResolvedRoute
 
-    init(routes: [(route: Route, resolved: ResolvedRoute)], fallback: ResolvedRoute) {
+    init(
+        entry: EntryPoint = .main, routes: [(route: Route, resolved: ResolvedRoute)], fallback: ResolvedRoute
+    ) {
+        self.entry = entry
+        self.routes = routes.map(\.resolved)
         self.fallback = fallback
         var nodes: [Node] = []
         var byShape: [String: Int] = [:]

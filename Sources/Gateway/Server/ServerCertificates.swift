@@ -255,11 +255,16 @@ extension GatewayServer {
     @discardableResult
     package func reloadCertificates() -> Bool { certificates.reload { replaceTLS($0) } }
 
-    /// Lets connections that come from now on begin with `tls`.
+    /// Lets connections that come from now on begin with `tls`. Waits for the loops to know, a second at most.
     func replaceTLS(_ tls: TLSServerContext) {
+        let known = Countdown(loops.count)
         for handle in loops {
-            handle.loop.submit { handle.server?.replaceTLS(tls) }
+            handle.loop.submit {
+                handle.server?.replaceTLS(tls)
+                known.finishOne()
+            }
         }
+        _ = known.wait(atMost: .seconds(1))
     }
 
     /// Watches over certificates and ticket keys until the drain. The files are looked at on a worker thread.

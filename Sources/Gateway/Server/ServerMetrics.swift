@@ -34,6 +34,8 @@ final class ServerMetrics: Sendable {
     let acceptPauses: Counter
     let authentications: MetricFamily<Counter>
     let sockets: SocketMetrics
+    let generation: Gauge
+    let reloads: MetricFamily<Counter>
     private let requests: MetricFamily<Counter>
     private let latency: MetricFamily<Histogram>
 
@@ -71,6 +73,11 @@ final class ServerMetrics: Sendable {
             "gateway_http_request_seconds", "From the end of the request head to the end of the response.",
             labels: ["plugin"], .latency)
         sockets = try SocketMetrics(registry: registry)
+        generation = try registry.gauge(
+            "gateway_settings_generation", "How many times settings were applied: 1 at the start.")
+        reloads = try registry.counters(
+            "gateway_settings_reloads_total", "Attempts to apply settings anew, by outcome.", labels: ["result"])
+        for outcome in ["applied", "refused"] { _ = reloads.with(outcome) }
     }
 
     func recordHandshake(isResumed: Bool) { (isResumed ? resumedHandshakes : fullHandshakes).increment() }

@@ -24,6 +24,13 @@ final class SharedState: Sendable {
         self.report = report
     }
 
+    /// What is over a limit that was lowered stays, and nothing is added until it is below.
+    func adopt(_ settings: CoreSettings) {
+        connections.limit = settings.listen.maxConnections
+        assembly.limit = settings.webSocket.assemblyBudget
+        compression.limit = settings.webSocket.compressionBudget
+    }
+
     /// Sockets towards upstreams live by the same rules as those of clients, and out of the same memory.
     func upstreamSockets(_ settings: CoreSettings) -> UpstreamSocketSettings {
         UpstreamSocketSettings(
@@ -53,11 +60,17 @@ final class SharedState: Sendable {
 /// Client connections of the process, against MAX_CONNECTIONS.
 final class ConnectionCount: Sendable {
     private let open = Atomic<Int>(0)
-    private let limit: Int
+    private let most: Atomic<Int>
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int) { most = Atomic(limit) }
+
+    var limit: Int {
+        get { most.load(ordering: .relaxed) }
+        set { most.store(newValue, ordering: .relaxed) }
+    }
 
     var count: Int { open.load(ordering: .relaxed) }
+
     /// A full gateway still answers its probes: whoever restarts it for being full would only make it fuller.
     private static let reservedForOperations = 64
 

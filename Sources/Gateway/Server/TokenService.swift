@@ -13,15 +13,18 @@ struct TokenService {
     /// Fetches when it is due; `nil` when no keys are published anywhere.
     let service: BackgroundService?
 
-    init(settings: CoreSettings, upstream: UpstreamClient, log: Logger) throws(StartError) {
-        let auth = settings.auth
+    /// - Parameter previous: Whose keys are used, if they are from the same places, before anything is fetched.
+    init(
+        settings auth: AuthSettings, stateDirectory: String, upstream: UpstreamClient, after previous: JWKSStore?,
+        log: Logger
+    ) throws(StartError) {
         authenticator = auth.authenticator()
-        let path = "\(settings.operations.stateDirectory)/\(AuthSettings.savedKeysName)"
+        let path = "\(stateDirectory)/\(AuthSettings.savedKeysName)"
         let publishes = !auth.keySources.isEmpty
         do throws(KeyError) {
             // Without published keys too: the store is what hands the operator's own to the authenticator.
             let store = try auth.keyStore(
-                for: authenticator, saved: publishes ? try? SmallFile.bytes(of: path) : nil,
+                for: authenticator, saved: publishes ? previous?.saved ?? (try? SmallFile.bytes(of: path)) : nil,
                 world: Self.world(upstream, savingTo: path, log))
             self.store = publishes ? store : nil
             service = publishes ? Self.refreshing(store, log) : nil

@@ -27,10 +27,14 @@ final class WebSocketConnection {
     private var closeReason = ""
     /// When the close handshake, or waiting for the drain, must end.
     private var closeBy = MonotonicTime.distantFuture
-    private var drainAt = MonotonicTime.distantFuture
+    private var leaveAt = MonotonicTime.distantFuture
+    /// Set once it is known that the gateway ends it.
+    private var ending: SocketEnding?
     private var nextBeat = MonotonicTime.distantFuture
     private var sentAtBeat: UInt64 = 0
-    private let policy: SlowConsumerPolicy
+    /// `nil` closes beyond the server's limit.
+    private let policy: SlowConsumerPolicy?
+    let grounds: SocketGrounds
     private var dropped = 0
     private var isPaused = false
     private var isRenewing = false
@@ -41,12 +45,13 @@ final class WebSocketConnection {
 
     init(
         stream: ByteStream, server: LoopServer, request: Request, subprotocol: String?, deflate: DeflateContext?,
-        policy: SlowConsumerPolicy
+        policy: SlowConsumerPolicy?, grounds: SocketGrounds
     ) {
         self.stream = stream
         self.server = server
         self.subprotocol = subprotocol
         self.policy = policy
+        self.grounds = grounds
         requestID = request.id
         principal = request.principal
         reader = MessageReader(role: .server, limits: server.messageLimits, deflate: deflate)
@@ -224,7 +229,7 @@ final class WebSocketConnection {
 
     private func tick() {
         checkToken()
-        if closing == .open, stream.loop.now >= drainAt { close(.goingAway, reason: "Server shutting down") }
+        if let ending, closing == .open, stream.loop.now >= leaveAt { close(ending.code, reason: ending.reason) }
         if stream.loop.now >= messageDue { return fail(.policyViolation, "message not finished in time") }
         if closing == .open { beat() }
         guard stream.isOpen else { return }
@@ -233,7 +238,7 @@ final class WebSocketConnection {
             stream.deadline = closeBy
             return
         }
-        stream.deadline = min(nextBeat, drainAt, tokenDue, messageDue)
+        stream.deadline = min(nextBeat, leaveAt, tokenDue, messageDue)
     }
 
     private func beat() {
@@ -254,9 +259,23 @@ final class WebSocketConnection {
     /// A plugin that stopped reading hears no pong either: then the peer is dead only if it takes nothing.
     private var isDeafButAlive: Bool { isPaused && (stream.unsent == 0 || stream.sent > sentAtBeat) }
 
-    /// Closes at `time`: the gateway drains.
-    func drain(at time: MonotonicTime) {
-        drainAt = time
+    /// Whether nobody has begun to close it, nor is about to.
+    var isStaying: Bool { closing == .open && ending == nil && stream.isOpen }
+
+    /// Closes at `time`, or earlier if it is to leave earlier already.
+    func leave(at time: MonotonicTime, _ ending: SocketEnding) {
+        guard time < leaveAt else { return }
+        leaveAt = time
+        self.ending = ending
+        schedule()
+    }
+
+    /// The server's policy is another: the silence counts anew, from a moment of each socket's own within an interval,
+    /// so that not all are pinged at once.
+    func heartbeatChanged() {
+        guard closing == .open else { return }
+        let policy = server.heartbeatPolicy
+        heartbeat.heard(at: now - min(now, UInt64.random(in: 0..<policy.interval)), policy)
         schedule()
     }
 
@@ -319,7 +338,7 @@ extension WebSocketConnection: WebSocket {
     private func accepts() -> Bool {
         guard closing.mayWrite, stream.isOpen else { return false }
         let unsent = stream.unsent
-        switch policy {
+        switch policy ?? .close(limit: server.sendLimit) {
         case .close(let limit) where unsent > limit:
             close(.tryAgainLater, reason: "reading too slowly")
             return false

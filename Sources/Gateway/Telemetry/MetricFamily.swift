@@ -30,6 +30,9 @@ package final class MetricFamily<Handle: MetricHandle>: Sendable {
         self.allocator = allocator
     }
 
+    /// Whether `other` would count the same in the same way.
+    func isLike(_ other: MetricFamily) -> Bool { labels == other.labels && shape == other.shape }
+
     /// The series of these label values, in the order of the label names. Takes a lock: keep what it returns.
     package func with(_ values: String...) -> Handle { with(values) }
 

@@ -3,7 +3,7 @@ package import GatewayBytes
 /// One series: what is incremented, set or observed. Made once and kept; copying one is cheap.
 package protocol MetricHandle: Sendable {
     /// What is fixed at registration besides the name.
-    associatedtype Shape: Sendable
+    associatedtype Shape: Sendable, Equatable
     static var kind: MetricKind { get }
     static func cellCount(_ shape: Shape) -> Int
     init(_ place: MetricPlace, _ shape: Shape)
@@ -25,7 +25,7 @@ package struct MetricPlace: Sendable {
 }
 
 /// The shape of metrics that have none.
-package struct NoShape: Sendable {
+package struct NoShape: Equatable, Sendable {
     package init() {}
 }
 
@@ -100,7 +100,7 @@ package struct Gauge: MetricHandle {
 }
 
 /// What a histogram counts in and where its buckets end.
-package struct HistogramShape: Sendable {
+package struct HistogramShape: Equatable, Sendable {
     /// What is shown; observations are whole microseconds for times, and whole ones for the rest.
     package enum Unit: Sendable {
         case seconds

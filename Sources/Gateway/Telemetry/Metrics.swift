@@ -53,6 +53,8 @@ package final class Metrics: Sendable {
     private struct State {
         var families: [any ExposedFamily] = []
         var names: Set<String> = ["gateway_metric_label_overflow_total"]
+        /// Who registered a family, if they said so.
+        var owners: [String: String] = [:]
         var collectors: [@Sendable () -> [MetricSample]] = []
     }
 
@@ -71,38 +73,42 @@ package final class Metrics: Sendable {
         "gateway_\(plugin)_\(name)".map { $0 == "-" ? "_" : String($0) }.joined()
     }
 
-    package func counter(_ name: String, _ help: String) throws(MetricError) -> Counter {
-        try counters(name, help, labels: []).with()
+    // In all of these: an `owner` that registers the same metric again, when it is made anew from other settings, gets
+    // the one that is there and goes on counting in it.
+
+    package func counter(_ name: String, _ help: String, owner: String? = nil) throws(MetricError) -> Counter {
+        try counters(name, help, labels: [], owner: owner).with()
     }
 
-    package func gauge(_ name: String, _ help: String) throws(MetricError) -> Gauge {
-        try gauges(name, help, labels: []).with()
+    package func gauge(_ name: String, _ help: String, owner: String? = nil) throws(MetricError) -> Gauge {
+        try gauges(name, help, labels: [], owner: owner).with()
     }
 
     package func histogram(
-        _ name: String, _ help: String, _ shape: HistogramShape = .latency
+        _ name: String, _ help: String, _ shape: HistogramShape = .latency, owner: String? = nil
     ) throws(MetricError) -> Histogram {
-        try histograms(name, help, labels: [], shape).with()
+        try histograms(name, help, labels: [], shape, owner: owner).with()
     }
 
     /// - Parameter limit: Label sets that are told apart; more are counted together as `other`.
     package func counters(
-        _ name: String, _ help: String, labels: [String], limit: Int? = nil
+        _ name: String, _ help: String, labels: [String], limit: Int? = nil, owner: String? = nil
     ) throws(MetricError) -> MetricFamily<Counter> {
-        try register(name, help, labels, limit, NoShape(), suffixes: [""])
+        try register(name, help, labels, limit, NoShape(), suffixes: [""], owner)
     }
 
     package func gauges(
-        _ name: String, _ help: String, labels: [String], limit: Int? = nil
+        _ name: String, _ help: String, labels: [String], limit: Int? = nil, owner: String? = nil
     ) throws(MetricError) -> MetricFamily<Gauge> {
-        try register(name, help, labels, limit, NoShape(), suffixes: [""])
+        try register(name, help, labels, limit, NoShape(), suffixes: [""], owner)
     }
 
     package func histograms(
-        _ name: String, _ help: String, labels: [String], _ shape: HistogramShape = .latency, limit: Int? = nil
+        _ name: String, _ help: String, labels: [String], _ shape: HistogramShape = .latency, limit: Int? = nil,
+        owner: String? = nil
     ) throws(MetricError) -> MetricFamily<Histogram> {
         guard shape.isUsable else { throw .invalidBuckets(name) }
-        return try register(name, help, labels, limit, shape, suffixes: ["", "_bucket", "_sum", "_count"])
+        return try register(name, help, labels, limit, shape, suffixes: ["", "_bucket", "_sum", "_count"], owner)
     }
 
     /// Adds figures that are looked up on every ``write(to:)``. A sample whose name is invalid or registered is left out.
@@ -111,7 +117,8 @@ package final class Metrics: Sendable {
     }
 
     private func register<Handle: MetricHandle>(
-        _ name: String, _ help: String, _ labels: [String], _ limit: Int?, _ shape: Handle.Shape, suffixes: [String]
+        _ name: String, _ help: String, _ labels: [String], _ limit: Int?, _ shape: Handle.Shape, suffixes: [String],
+        _ owner: String?
     ) throws(MetricError) -> MetricFamily<Handle> {
         guard isMetricName(name) else { throw .invalidName(name) }
         for (index, label) in labels.enumerated() where !isLabelName(label) || labels[..<index].contains(label) {
@@ -120,16 +127,21 @@ package final class Metrics: Sendable {
         let family = MetricFamily<Handle>(
             name: name, help: help, labels: labels, limit: limit ?? limits.labelSets, shape: shape,
             allocator: allocator)
-        let problem: MetricError? = state.withLock { state in
-            guard state.families.count < limits.families else { return .tooMany(limit: limits.families) }
+        let outcome: Result<MetricFamily<Handle>, MetricError> = state.withLock { state in
+            if let owner, state.owners[name] == owner,
+                let own = state.families.first(where: { $0.name == name }) as? MetricFamily<Handle>, own.isLike(family)
+            {
+                return .success(own)
+            }
+            guard state.families.count < limits.families else { return .failure(.tooMany(limit: limits.families)) }
             let names = suffixes.map { name + $0 }
-            if let known = names.first(where: state.names.contains) { return .duplicate(known) }
+            if let known = names.first(where: state.names.contains) { return .failure(.duplicate(known)) }
             state.names.formUnion(names)
             state.families.append(family)
-            return nil
+            state.owners[name] = owner
+            return .success(family)
         }
-        if let problem { throw problem }
-        return family
+        return try outcome.get()
     }
 
     // MARK: Writing

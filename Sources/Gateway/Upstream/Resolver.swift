@@ -18,7 +18,7 @@ final class Resolver {
     }
 
     private let loop: EventLoop
-    private let settings: UpstreamSettings
+    var settings: UpstreamSettings
     private let source: Source
     private var entries: [String: Entry] = [:]
 

@@ -3,6 +3,7 @@ import GatewayHTTP
 import GatewayRuntime
 package import GatewayTLS
 package import GatewayTelemetry
+import Synchronization
 
 /// HTTP requests to other servers, each on the caller's loop and out of that loop's own pool.
 ///
@@ -11,7 +12,8 @@ package import GatewayTelemetry
 package final class UpstreamClient: Sendable {
     private let pools: PerLoop<UpstreamPool>
     private let loopCount: Int
-    let settings: UpstreamSettings
+    private let newest: NewestRules
+    private let capacity: UpstreamCapacity
     private let metrics: UpstreamMetrics
 
     package convenience init(
@@ -29,14 +31,30 @@ package final class UpstreamClient: Sendable {
         tls: TLSClientContext, metrics: UpstreamMetrics, names: @escaping Resolver.Source
     ) {
         self.loopCount = loopCount
-        self.settings = settings
         self.metrics = metrics
+        let newest = NewestRules(UpstreamRules(settings: settings, sockets: sockets, tls: tls))
+        self.newest = newest
         let capacity = UpstreamCapacity(limit: settings.maxConnections)
+        self.capacity = capacity
         pools = PerLoop(count: loopCount) { loop in
             UpstreamPool(
-                loop: loop, settings: settings, sockets: sockets, tls: tls, metrics: metrics, capacity: capacity,
-                loopCount: loopCount, names: names)
+                loop: loop, rules: newest.value, metrics: metrics, capacity: capacity, loopCount: loopCount,
+                names: names)
         }
+    }
+
+    /// What the loops work by from their next ``adopt()`` on; a loop that has not begun yet, from its first request on.
+    package func replaceSettings(
+        _ settings: UpstreamSettings, sockets: UpstreamSocketSettings, tls: TLSClientContext
+    ) {
+        newest.value = UpstreamRules(settings: settings, sockets: sockets, tls: tls)
+        capacity.limit = settings.maxConnections
+    }
+
+    /// Has the calling loop work by the newest settings. Requests and sockets under way go on as they began.
+    package func adopt() {
+        guard let loop = EventLoop.current, loop.index < loopCount else { return }
+        pools.value(on: loop).adopt(newest.value)
     }
 
     /// Sends a request and returns once the head of its response has arrived.
@@ -47,7 +65,7 @@ package final class UpstreamClient: Sendable {
     /// - Throws: ``UpstreamError``, or `CancellationError`.
     package func send(_ request: UpstreamRequest) async throws -> UpstreamResponse {
         let pool = try currentPool()
-        let timeouts = request.timeouts ?? settings.timeouts
+        let timeouts = request.timeouts ?? pool.settings.timeouts
         var isRetry = false
         while true {
             try Task.checkCancellation()
@@ -80,6 +98,24 @@ package final class UpstreamClient: Sendable {
             throw .unsendable("the caller is not on an event loop")
         }
         return pools.value(on: loop)
+    }
+}
+
+/// Everything about connections to upstreams that settings say.
+struct UpstreamRules: Sendable {
+    let settings: UpstreamSettings
+    let sockets: UpstreamSocketSettings
+    let tls: TLSClientContext
+}
+
+private final class NewestRules: Sendable {
+    private let rules: Mutex<UpstreamRules>
+
+    init(_ rules: UpstreamRules) { self.rules = Mutex(rules) }
+
+    var value: UpstreamRules {
+        get { rules.withLock { $0 } }
+        set { rules.withLock { $0 = newValue } }
     }
 }
 

@@ -9,6 +9,8 @@ final class UpstreamConnection {
     /// The pool's record of everything about this origin; the connection is counted there until it closes.
     let origin: PooledOrigin
     private weak var pool: UpstreamPool?
+    /// ``UpstreamPool/trustEpoch`` when it was dialled.
+    let trustEpoch: Int
     private var permit: UpstreamPermit?
 
     /// In the pool: whatever arrives now is nobody's answer.
@@ -54,11 +56,15 @@ final class UpstreamConnection {
     private static let interimLimit = 8
 
     /// - Returns: `nil` when the stream is closed already.
-    init?(stream: ByteStream, permit: UpstreamPermit, origin: PooledOrigin, pool: UpstreamPool, limits: HeadLimits) {
+    init?(
+        stream: ByteStream, permit: UpstreamPermit, origin: PooledOrigin, pool: UpstreamPool, trustEpoch: Int,
+        limits: HeadLimits
+    ) {
         self.stream = stream
         self.permit = permit
         self.origin = origin
         self.pool = pool
+        self.trustEpoch = trustEpoch
         parser = ResponseParser(limits: limits)
         guard stream.adopt(self) else { return nil }
     }

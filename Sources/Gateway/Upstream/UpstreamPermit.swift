@@ -4,9 +4,15 @@ import Synchronization
 /// with MAX_CONNECTIONS it bounds the descriptors that are needed.
 final class UpstreamCapacity: Sendable {
     private let inUse = Atomic<Int>(0)
-    private let limit: Int
+    private let most: Atomic<Int>
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int) { most = Atomic(limit) }
+
+    /// May be changed at any time; what is open stays.
+    var limit: Int {
+        get { most.load(ordering: .relaxed) }
+        set { most.store(newValue, ordering: .relaxed) }
+    }
 
     /// Leave to open one connection, or `nil` when all are open.
     func take() -> UpstreamPermit? {

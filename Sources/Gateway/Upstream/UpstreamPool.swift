@@ -57,34 +57,53 @@ final class PooledOrigin {
 /// One loop's connections to upstreams.
 final class UpstreamPool: TimerTarget {
     let loop: EventLoop
-    private let settings: UpstreamSettings
-    private let tls: TLSClientContext
+    private var rules: UpstreamRules
+    /// Counts changes of who may be connected to, and who is believed to be whom: no connection outlives one idle.
+    private(set) var trustEpoch = 0
     private let metrics: UpstreamMetrics
     private let resolver: Resolver
     /// What the WebSockets that this loop has opened share.
     private(set) lazy var codecs = sockets.makeCodecs()
-    let sockets: UpstreamSocketSettings
     private var origins: [UpstreamOrigin: PooledOrigin] = [:]
     private var lastOrigin: PooledOrigin?
     /// Idle connections of all origins.
     private var idleCount = 0
     /// All loops together leave half of the connections to those who need one now: no loop can close another's.
-    private let idleLimit: Int
+    private let loopCount: Int
     private let capacity: UpstreamCapacity
     private var sweep = TimerToken.none
 
     init(
-        loop: EventLoop, settings: UpstreamSettings, sockets: UpstreamSocketSettings, tls: TLSClientContext,
-        metrics: UpstreamMetrics, capacity: UpstreamCapacity, loopCount: Int, names: @escaping Resolver.Source
+        loop: EventLoop, rules: UpstreamRules, metrics: UpstreamMetrics, capacity: UpstreamCapacity, loopCount: Int,
+        names: @escaping Resolver.Source
     ) {
         self.loop = loop
         self.capacity = capacity
-        idleLimit = max(1, settings.maxConnections / (2 * loopCount))
-        self.settings = settings
-        self.sockets = sockets
-        self.tls = tls
+        self.loopCount = loopCount
+        self.rules = rules
         self.metrics = metrics
-        resolver = Resolver(loop: loop, settings: settings, source: names)
+        resolver = Resolver(loop: loop, settings: rules.settings, source: names)
+    }
+
+    var settings: UpstreamSettings { rules.settings }
+    var sockets: UpstreamSocketSettings { rules.sockets }
+    private var idleLimit: Int { max(1, settings.maxConnections / (2 * loopCount)) }
+
+    /// Works by other settings from here on. What is under way keeps its connection; those that wait go by the new ones.
+    func adopt(_ next: UpstreamRules) {
+        let last = rules
+        rules = next
+        resolver.settings = next.settings
+        if next.sockets.deflate != last.sockets.deflate { codecs = next.sockets.makeCodecs() }
+        if next.tls !== last.tls
+            || next.settings.allowedPrivateNetworks != last.settings.allowedPrivateNetworks
+        {
+            trustEpoch += 1
+            for connection in origins.values.flatMap({ $0.idle.map(\.connection) }) { connection.close() }
+        }
+        guard idleCount > 0 else { return }
+        loop.cancelTimer(sweep)
+        sweep = loop.setTimer(at: loop.now + min(.seconds(1), settings.keepAlive), for: self)
     }
 
     /// A connection to the server of `url`: the most recently used idle one, or a new one.
@@ -175,9 +194,11 @@ final class UpstreamPool: TimerTarget {
     ) async throws -> UpstreamConnection {
         do {
             guard let permit = capacity.take() ?? evictForPermit() else { throw UpstreamError.tooManyConnections }
+            let trustEpoch = trustEpoch
             let stream = try await dial(origin, until: deadline)
             let connection = UpstreamConnection(
-                stream: stream, permit: permit, origin: origin, pool: self, limits: HeadLimits())
+                stream: stream, permit: permit, origin: origin, pool: self, trustEpoch: trustEpoch,
+                limits: HeadLimits())
             guard let connection else { throw UpstreamError.connectFailed("the connection closed at once") }
             metrics.opened.increment()
             return connection
@@ -206,7 +227,7 @@ final class UpstreamPool: TimerTarget {
         }
         let allowed = try permitted(addresses, for: origin.key.destination)
         let dialer = Dialer(
-            loop: loop, addresses: allowed, host: origin.host, tls: origin.scheme == .https ? tls : nil)
+            loop: loop, addresses: allowed, host: origin.host, tls: origin.scheme == .https ? rules.tls : nil)
         return try await dialer.open(until: deadline)
     }
 
@@ -237,7 +258,9 @@ final class UpstreamPool: TimerTarget {
     /// Hands a connection whose exchange is over to the first who waits, or keeps it.
     func takeBack(_ connection: UpstreamConnection) {
         let origin = connection.origin
-        guard connection.isUsable, settings.keepAlive > .zero else { return connection.close() }
+        guard connection.isUsable, settings.keepAlive > .zero, connection.trustEpoch == trustEpoch else {
+            return connection.close()
+        }
         if let turn = origin.nextTurn() {
             turn.connection = connection
             return turn.wait.wake()

@@ -22,7 +22,7 @@ extension UpstreamClient {
         _ request: UpstreamRequest, subprotocols: [String], offersCompression: Bool
     ) async throws -> UpstreamUpgrade {
         let pool = try currentPool()
-        let timeouts = request.timeouts ?? settings.timeouts
+        let timeouts = request.timeouts ?? pool.settings.timeouts
         let offer = offersCompression ? pool.codecs.clientOffer : nil
         let handshake = ClientHandshake(nonce: Self.nonce(), subprotocols: subprotocols)
         var request = request
