@@ -76,6 +76,39 @@ struct ConnectionReuseTests {
         #expect(server.accepted == 2)
     }
 
+    @Test("nor are they for whoever waits for the connection")
+    func lateGarbageForTheNext() throws {
+        let mayWrite = Signal()
+        let isSent = Outcome<Void>()
+        let server = try ScriptedServer { peer, number in
+            _ = try peer.readHead()
+            try peer.answer(number == 0 ? "first" : "second")
+            if number == 0 {
+                mayWrite.wait()
+                try peer.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+                isSent.set(.success(()))
+            }
+            _ = peer.waitForEnd()
+        }
+        let texts = try Rig.with(["UPSTREAM_ORIGIN_CONNECTIONS": "1"]) { rig in
+            let first = try await rig.send(.get, server.url())
+            let next = Guarded<String?>(nil)
+            rig.loop.launch {
+                let text = (try? await rig.text(.get, server.url())) ?? "failed"
+                next.withLock { $0 = text }
+            }
+            // Until it waits for the connection.
+            for _ in 0..<3 { try await rig.loop.sleep(.milliseconds(1)) }
+            mayWrite.raise()
+            try isSent.value()
+            let text = String(decoding: try await first.body.collect(limit: 100), as: UTF8.self)
+            try await rig.until { next.withLock { $0 } != nil }
+            return [text, next.withLock { $0 } ?? ""]
+        }
+        #expect(texts == ["first", "second"])
+        #expect(server.accepted == 2)
+    }
+
     @Test("an idle connection that the upstream closes is forgotten")
     func idleClosed() throws {
         let closed = Signal()

@@ -101,9 +101,18 @@ final class UpstreamPool: TimerTarget {
             trustEpoch += 1
             for connection in origins.values.flatMap({ $0.idle.map(\.connection) }) { connection.close() }
         }
+        for origin in origins.values { admit(origin) }
         guard idleCount > 0 else { return }
         loop.cancelTimer(sweep)
         sweep = loop.setTimer(at: loop.now + min(.seconds(1), settings.keepAlive), for: self)
+    }
+
+    /// Lets as many of those who wait open a connection as a limit that was raised has room for.
+    private func admit(_ origin: PooledOrigin) {
+        while origin.open < settings.originConnections, let turn = origin.nextTurn() {
+            origin.open += 1
+            turn.wait.wake()
+        }
     }
 
     /// A connection to the server of `url`: the most recently used idle one, or a new one.
@@ -165,11 +174,12 @@ final class UpstreamPool: TimerTarget {
                 throw Task.isCancelled ? CancellationError() : UpstreamError.tooManyWaiting
             }
             guard let connection = turn.connection else { return nil }
-            if connection.isUsable {
+            // As in `takeIdle(_:)`: since its last answer was read, more may have come.
+            if connection.isUsable, connection.stream.isQuiet {
                 metrics.reused.increment()
                 return connection
             }
-            // It died on the way here. Its place is free, unless somebody else was given it.
+            // It died on the way here, or must not be used. Its place is free, unless somebody else was given it.
             connection.close()
             if origin.open < settings.originConnections {
                 count(origin)
@@ -258,9 +268,9 @@ final class UpstreamPool: TimerTarget {
     /// Hands a connection whose exchange is over to the first who waits, or keeps it.
     func takeBack(_ connection: UpstreamConnection) {
         let origin = connection.origin
-        guard connection.isUsable, settings.keepAlive > .zero, connection.trustEpoch == trustEpoch else {
-            return connection.close()
-        }
+        guard connection.isUsable, settings.keepAlive > .zero, connection.trustEpoch == trustEpoch,
+            origin.open <= settings.originConnections
+        else { return connection.close() }
         if let turn = origin.nextTurn() {
             turn.connection = connection
             return turn.wait.wake()
@@ -286,9 +296,9 @@ final class UpstreamPool: TimerTarget {
         release(origin)
     }
 
-    /// One connection less: the first who waits may open another.
+    /// One connection less: the first who waits may open another, unless there are too many since the limit was lowered.
     private func release(_ origin: PooledOrigin) {
-        if let turn = origin.nextTurn() { return turn.wait.wake() }
+        if origin.open <= settings.originConnections, let turn = origin.nextTurn() { return turn.wait.wake() }
         origin.open -= 1
         if origin.isUnused, origins[origin.key] === origin { origins[origin.key] = nil }
     }
