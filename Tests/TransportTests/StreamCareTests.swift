@@ -181,6 +181,27 @@ struct StreamCareTests {
         #expect(outcome == [true, false, false])
     }
 
+    @Test("to ask whether it is quiet leaves the loop's receive buffer to whoever uses it", arguments: Wire.allCases)
+    func quietElsewhere(_ wire: Wire) throws {
+        let outcome = try LoopThread.with { loop in
+            let (client, server) = try await Net.streams(wire, on: loop)
+            client.reads = false
+            server.stream.write { $0.append(Net.pattern(4096)) }
+            server.stream.flush()
+            for _ in 0..<5 { await loop.nextTurn() }
+            let filling = loop.receiveGeneration
+            unsafe loop.receiveBuffer.copyBytes(from: [UInt8](repeating: 0xA5, count: 8192))
+            let isQuiet = client.stream.isQuiet
+            let isKept = unsafe loop.receiveBuffer[..<8192].allSatisfy { $0 == 0xA5 }
+            client.stream.close()
+            server.stream.close()
+            return (isQuiet, isKept, loop.receiveGeneration == filling)
+        }
+        #expect(!outcome.0)
+        #expect(outcome.1)
+        #expect(outcome.2)
+    }
+
     @Test("connecting to a port where nobody listens ends with that reason")
     func refused() throws {
         let closed = try LoopThread.with { loop in
