@@ -103,6 +103,30 @@ struct UpstreamGroupTests {
         try #require(group.lease(.request, except: tried, at: now))
     }
 
+    @Test("the gauge of an upstream that is gone does not go on saying that it is left alone")
+    func gauge() throws {
+        let ejected = try Metrics(loops: 1).gauge("ejected", "Upstreams left alone.")
+        func member(_ name: String) throws -> UpstreamMember {
+            UpstreamMember(try ProxyTarget("http://\(name)"), metrics: UpstreamMember.Metrics(ejected: ejected))
+        }
+        func makeGroup() throws -> UpstreamGroup {
+            UpstreamGroup(
+                [try member("a"), UpstreamMember(try ProxyTarget("http://b"))],
+                rule: OutlierRule(failures: 1, time: .seconds(10)))
+        }
+        var old: UpstreamGroup? = try makeGroup()
+        old?.failed(0, at: 0)
+        old?.failed(0, at: 11 * second)
+        #expect(ejected.value == 1)
+        let new = try makeGroup()
+        old = nil
+        #expect(ejected.value == 0)
+        new.failed(0, at: 0)
+        #expect(ejected.value == 1)
+        new.succeeded(0, at: 11 * second)
+        #expect(ejected.value == 0)
+    }
+
     @Test("work under way is spread evenly")
     func even() throws {
         let group = try group(4)

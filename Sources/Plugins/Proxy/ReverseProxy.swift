@@ -77,9 +77,7 @@ struct ProxyMetrics: Sendable {
 
     func member(of route: ProxyRoute, _ target: ProxyTarget) -> UpstreamMember.Metrics {
         let labels = [route.name, target.description]
-        let metrics = UpstreamMember.Metrics(
+        return UpstreamMember.Metrics(
             requests: requests.with(labels), ejections: ejections.with(labels), ejected: ejected.with(labels))
-        metrics.ejected.set(0)
-        return metrics
     }
 }

@@ -77,7 +77,7 @@ final class UpstreamGroup: Sendable {
         }
         guard isEjected else { return }
         member.metrics.ejections.increment()
-        member.metrics.ejected.set(1)
+        member.show(isEjected: true)
     }
 
     func succeeded(_ place: Int, at now: UInt64) {
@@ -89,7 +89,7 @@ final class UpstreamGroup: Sendable {
             member.publish(states[place])
             return isBack
         }
-        if isBack { member.metrics.ejected.set(0) }
+        if isBack { member.show(isEjected: false) }
     }
 
     /// How many fail: ejected, or would be if there were others.
@@ -116,10 +116,19 @@ final class UpstreamMember: Sendable {
     private let failures = Atomic<Int>(0)
     /// Back from an ejection it gets one request, and more only once that is answered.
     private let isOnTrial = Atomic<Bool>(false)
+    /// Counted in its gauge, which a member made from other settings may share, or nobody after it.
+    private let isShown = Atomic<Bool>(false)
 
     init(_ target: ProxyTarget, metrics: Metrics = Metrics()) {
         self.target = target
         self.metrics = metrics
+    }
+
+    deinit { show(isEjected: false) }
+
+    fileprivate func show(isEjected: Bool) {
+        guard isShown.exchange(isEjected, ordering: .relaxed) != isEjected else { return }
+        if isEjected { metrics.ejected.add() } else { metrics.ejected.subtract() }
     }
 
     var isOut: Bool { ejectedUntil.load(ordering: .relaxed) != 0 }
