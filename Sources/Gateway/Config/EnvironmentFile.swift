@@ -140,6 +140,11 @@ private struct EnvironmentScanner {
             }
             advance()
             guard next != Self.newline else { continue }
+            // The end of a line as some editors write it.
+            if next == UInt8(ascii: "\r"), current == Self.newline {
+                advance()
+                continue
+            }
             value.append(next)
             kept = value.count
         }
