@@ -46,6 +46,34 @@ struct LocalServiceTests {
         }
     }
 
+    @Test("one that is too busy to be asked lives too")
+    func busy() throws {
+        try withFolder { folder in
+            let path = "\(folder)/control.sock"
+            let isAsked = Signal()
+            let mayAnswer = Signal()
+            let service = try LocalService.open(at: path) { question in
+                isAsked.raise()
+                mayAnswer.wait()
+                return question
+            }
+            let askers = Countdown(12)
+            for _ in 0..<12 {
+                Threads.start("asker") {
+                    _ = try? LocalService.ask("?", at: path, patience: .seconds(20))
+                    askers.finishOne()
+                }
+            }
+            isAsked.wait()
+            for _ in 0..<20 {
+                #expect(throws: SystemError("bind", code: EADDRINUSE)) { try LocalService.open(at: path) { $0 } }
+            }
+            for _ in 0..<64 { mayAnswer.raise() }
+            #expect(askers.wait(atMost: .seconds(50)))
+            service.close()
+        }
+    }
+
     @Test("a living one is left alone, and so is a file that is no socket")
     func taken() throws {
         try withFolder { folder in

@@ -29,11 +29,10 @@ package final class LocalService: Sendable {
     /// - Parameter answer: Called on the service's thread; may block.
     /// - Throws: `EADDRINUSE` when a living process answers there, `ENAMETOOLONG` over 107 bytes of path.
     package static func open(at path: String, answer: @escaping Answering) throws(SystemError) -> LocalService {
-        if let other = try? connect(to: path) {
-            _ = Glibc.close(other)
-            throw SystemError("bind", code: EADDRINUSE)
+        if isSocket(path) {
+            guard isDead(path) else { throw SystemError("bind", code: EADDRINUSE) }
+            _ = unsafe unlink(path)
         }
-        if isSocket(path) { _ = unsafe unlink(path) }
         let descriptor = try stream()
         do throws(SystemError) {
             let status = try unsafe withAddress(path) { unsafe bind(descriptor, $0, $1) }
@@ -106,8 +105,24 @@ package final class LocalService: Sendable {
         return String(decoding: try read(descriptor, limit: Limits.answer), as: UTF8.self)
     }
 
-    private static func connect(to path: String) throws(SystemError) -> CInt {
+    /// Whether nobody listens behind the file. One who is too busy, or does not talk to this user, lives.
+    private static func isDead(_ path: String) -> Bool {
+        do throws(SystemError) {
+            _ = Glibc.close(try connect(to: path, waits: false))
+            return false
+        } catch {
+            return error.code == ECONNREFUSED || error.code == ENOENT
+        }
+    }
+
+    /// - Parameter waits: Whether to wait for somebody who has too many askers already.
+    private static func connect(to path: String, waits: Bool = true) throws(SystemError) -> CInt {
         let descriptor = try stream()
+        if waits {
+            limitWaits(of: descriptor, seconds: Limits.patience)
+        } else {
+            _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+        }
         do throws(SystemError) {
             let status = try unsafe withAddress(path) { unsafe Glibc.connect(descriptor, $0, $1) }
             guard status == 0 else { throw SystemError("connect") }
