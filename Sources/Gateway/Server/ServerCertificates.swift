@@ -35,6 +35,9 @@ package final class ServerCertificates: Sendable {
     private let log: Logger
     private let metrics: ServerMetrics
     private let state = Mutex(State())
+    /// The certificates of ``State/loaded`` for whoever must not wait: `state` is held while files are read and while
+    /// loops are waited for.
+    private let inUse = Mutex<[TLSCertificate]>([])
 
     /// Certificate and key are seldom replaced at the same moment: the first failure of a look may be such a moment.
     private static let attemptsBeforeError = 2
@@ -110,7 +113,11 @@ package final class ServerCertificates: Sendable {
         } else {
             keys.replace(with: loaded.ticketKeys)
         }
+        if let last = state.loaded?.settings.ticketRotation, last != loaded.settings.ticketRotation {
+            state.nextRotation = now + loaded.settings.ticketRotation
+        }
         state.loaded = loaded
+        inUse.withLock { $0 = loaded.certificates }
         state.failure = nil
         state.nextLook = now + max(loaded.settings.reloadInterval, Self.shortestPause)
         state.nextNotice = now + Self.noticeInterval
@@ -235,9 +242,9 @@ package final class ServerCertificates: Sendable {
 
     // MARK: Metrics
 
+    /// For a loop too: waits for nobody.
     var samples: [MetricSample] {
-        let certificates = state.withLock { $0.loaded?.certificates ?? [] }
-        return certificates.map { certificate in
+        inUse.withLock { $0 }.map { certificate in
             MetricSample(
                 "gateway_tls_certificate_not_after_seconds",
                 "When a certificate in use expires, in seconds since 1970.",
