@@ -389,12 +389,17 @@ struct ReloadTests {
         let other = try TestGateway()
         let taken = try other.port(of: .main)
         let gateway = try TestGateway(["PLUGINS": "tuned"], plugins: compiled)
+        let own = try gateway.port(of: .main)
         let socket = try SocketClient(gateway, "/tuned/socket")
         let cases: [([String: String?], String)] = [
             (["PING_INTERVAL": "soon"], "PING_INTERVAL"),
             (["PLUGINS": "tuned,nobody"], "nobody"),
             (["TUNED_PORT": "\(taken)"], "port \(taken) (its port setting) is in use"),
             (["WEBSOCKET_PORT": "\(taken)"], "port \(taken) (WEBSOCKET_PORT) is in use"),
+            (["OPS_LISTEN": "127.0.0.1:\(own)"], "port \(own) (OPS_LISTEN) is that of main too"),
+            (["OPS_LISTEN": "[::]:\(own)"], "port \(own) (OPS_LISTEN) is that of main too"),
+            (["TUNED_PORT": "\(own)"], "port \(own) (its port setting) is that of main too"),
+            (["WEBSOCKET_PORT": "\(own)", "OPS_LISTEN": "127.0.0.1:\(own)"], "is that of main too"),
             (["UPSTREAM_CA_FILE": "/nonexistent"], "UPSTREAM_CA_FILE"),
             (["TLS_CERTIFICATE": "/nonexistent", "TLS_KEY": "/nonexistent"], "/nonexistent"),
             (["MAX_CONNECTIONS": "1000000"], "MAX_CONNECTIONS"),

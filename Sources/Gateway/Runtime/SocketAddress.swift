@@ -50,6 +50,15 @@ package struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
     /// 127.0.0.0/8 or ::1.
     package var isLoopback: Bool { isIPv6 ? (high == 0 && low == 1) : high >> 56 == 127 }
 
+    private var isEvery: Bool { high == 0 && low == 0 }
+
+    /// Whether sockets that listen on both would be asked for the same connections. `::` is every IPv4 address too.
+    package func overlaps(_ other: SocketAddress) -> Bool {
+        guard port == other.port, port != 0 else { return false }
+        if self == other || (isEvery && isIPv6) || (other.isEvery && other.isIPv6) { return true }
+        return isIPv6 == other.isIPv6 && (isEvery || other.isEvery)
+    }
+
     private init(high: UInt64, low: UInt64, port: UInt16, isIPv6: Bool) {
         self.high = high
         self.low = low

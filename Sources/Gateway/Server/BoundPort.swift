@@ -49,7 +49,8 @@ struct BoundPort: Sendable {
     /// As reports write it: `main 127.0.0.1:3001`.
     var description: String { "\(entry.name) \(address)" }
 
-    private static func resolve(_ listen: ListenAddress) throws(StartError) -> SocketAddress {
+    /// The address that `listen` stands for. Blocks, if it is a name.
+    static func resolve(_ listen: ListenAddress) throws(StartError) -> SocketAddress {
         let every = listen.isEveryAddress
         let host = every ? "::" : listen.host
         if let address = SocketAddress(literal: host, port: listen.port.number) {
@@ -64,8 +65,19 @@ struct BoundPort: Sendable {
         }
     }
 
+    private static func setting(of entry: EntryPoint) -> String {
+        entry == .main ? "WEBSOCKET_PORT" : entry == .operations ? "OPS_LISTEN" : "its port setting"
+    }
+
+    /// Two entry points that want the same port.
+    static func shared(_ address: SocketAddress, _ entry: EntryPoint, with other: EntryPoint) -> StartError {
+        StartError(
+            "port \(address.port) (\(setting(of: entry))) is that of \(other.name) too; choose another port",
+            exitCode: 69)
+    }
+
     private static func explain(_ error: SystemError, _ entry: EntryPoint, _ address: SocketAddress) -> StartError {
-        let setting = entry == .main ? "WEBSOCKET_PORT" : entry == .operations ? "OPS_LISTEN" : "its port setting"
+        let setting = setting(of: entry)
         if error.isAddressInUse {
             return StartError(
                 "port \(address.port) (\(setting)) is in use by another program; stop it or choose another port",

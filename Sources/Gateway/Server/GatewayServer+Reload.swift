@@ -54,7 +54,9 @@ extension GatewayServer {
         do throws(StartError) {
             let loaded = try certificates.load(configuration.core.tls)
             do throws(StartError) {
-                return try builder.build(configuration, loaded, after: generation, isTrial: true)
+                let next = try builder.build(configuration, loaded, after: generation, isTrial: true)
+                try refuseSharedPorts(of: next)
+                return next
             } catch {
                 report.problems = [error.description]
             }
@@ -159,6 +161,21 @@ extension GatewayServer {
         }
         // Those that nobody can know of yet come first: if one is taken, nothing has happened to the others.
         return (opening.filter { !isOwn($0.listen) } + opening.filter { isOwn($0.listen) }, closing)
+    }
+
+    /// Several sockets of this process on one address would share its connections, whichever entry point they are for:
+    /// clients of one would come out at another.
+    private func refuseSharedPorts(of next: Generation) throws(StartError) {
+        let (opening, closing) = changeOfPorts(to: next)
+        let leaving = closing.map(\.number)
+        var taken = state.withLock { $0.ports }.filter { !leaving.contains($0.number) }.map { ($0.entry, $0.address) }
+        for (entry, listen) in opening {
+            let address = try BoundPort.resolve(listen)
+            if let other = taken.first(where: { $0.1.overlaps(address) }) {
+                throw BoundPort.shared(address, entry, with: other.0)
+            }
+            taken.append((entry, address))
+        }
     }
 
     private func isOwn(_ listen: ListenAddress) -> Bool {
