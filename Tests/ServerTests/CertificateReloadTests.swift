@@ -158,6 +158,63 @@ struct CertificateReloadTests {
         #expect(try gateway.metric(line) == Double(summary.notAfter.secondsSince1970))
     }
 
+    @Test("the metric is there while new files are read and told to the loops")
+    func scrape() throws {
+        let files = try Files()
+        try files.write(Files.make("one.test"))
+        let gateway = try gateway(files)
+        let certificates = gateway.server.certificates
+        let line = "gateway_tls_certificate_not_after_seconds{certificate=\"\(files.folder)/chain.pem\"}"
+        let expected = try gateway.metric(line)
+        var seen: Double?
+        certificates.adopt(try certificates.load(TestGateway.configuration(files.settings).core.tls)) {
+            seen = try? gateway.metric(line)
+        }
+        #expect(seen != nil)
+        #expect(seen == expected)
+    }
+
+    @Test("a shorter TLS_TICKET_ROTATION counts from the change on")
+    func rotation() throws {
+        let files = try Files()
+        try files.write(Files.make("one.test"))
+        let gateway = try gateway(files)
+        let certificates = gateway.server.certificates
+        #expect(certificates.tick { _ in } > .seconds(2))
+        #expect(gateway.reload(["TLS_TICKET_ROTATION": "1s"]).problems.isEmpty)
+        #expect(certificates.tick { _ in } <= .seconds(1))
+    }
+
+    @Test("clients must show certificates from now on: who is connected without one is let go")
+    func clients() throws {
+        let files = try Files()
+        try files.write(Files.make("one.test"))
+        let gate = Gate()
+        let gateway = try TestGateway(files.settings) { gateway in
+            gateway.get("/hello") { _ in .text(literal: "hello") }
+            gateway.get("/slow") { request in
+                try await gate.pass(on: request.loop)
+                return .text(literal: "slow")
+            }
+        }
+        func connect() throws -> Client { try Client(port: gateway.port(of: .main), isSecure: true) }
+        let (idle, busy) = (try connect(), try connect())
+        try idle.send(request)
+        #expect(try idle.answer().text == "hello")
+        try busy.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        #expect(gate.awaitArrival())
+        let changes = ["TLS_CLIENT_CA": "\(files.folder)/chain.pem", "TLS_CLIENT_VERIFY": "require"]
+        #expect(gateway.reload(changes).problems.isEmpty)
+        #expect(try idle.isEnded())
+
+        // Whoever has asked is answered, but cannot stay by asking on and on.
+        try busy.send(request + request + request)
+        gate.open()
+        #expect(try busy.answer().text == "slow")
+        let answers = String(decoding: try busy.readToEnd(), as: UTF8.self)
+        #expect(answers.components(separatedBy: "HTTP/1.1 200").count <= 2)
+    }
+
     @Test("handshakes are counted, resumed ones apart")
     func handshakes() throws {
         let files = try Files()

@@ -22,7 +22,7 @@ import PluginKit
     /// Who is at the other end, as long as no field says more.
     private(set) var origin: ConnectionClient
     private let header: ProxyProtocolHeader?
-    /// No request follows the current one, because the port it came by is gone.
+    /// No request follows the current one: the port it came by is gone, or clients must show other certificates.
     private var isLeaving = false
     /// The client of the current request as the access log writes it.
     private(set) var remote: [UInt8] = []
@@ -99,6 +99,12 @@ import PluginKit
             isLeaving = true
             return
         }
+        guard isWelcome else {
+            // One who has asked already is answered as before, but no longer than that.
+            isLeaving = true
+            reply.mustClose = true
+            return
+        }
         generation = server.generation
         self.router = router
         parser = RequestParser(limits: settings.headLimits)
@@ -107,9 +113,14 @@ import PluginKit
         if let identity = stream.cipher?.verifiedClient { origin.prove(identity) }
     }
 
-    /// Ends the connection as in a drain if no port leads here any more.
-    func leaveIfPortIsGone() {
-        guard server.generation.routers[router.entry] == nil, !isLeaving else { return }
+    /// Whether who the client has proved to be in its handshake is what the newest generation asks for.
+    private var isWelcome: Bool {
+        !stream.isSecure || generation.settings.tls.asksClients(as: server.generation.settings.tls)
+    }
+
+    /// Ends the connection as in a drain if no port leads here any more, or clients must show other certificates.
+    func leaveIfOutdated() {
+        guard server.generation.routers[router.entry] == nil || !isWelcome, !isLeaving else { return }
         isLeaving = true
         drain()
     }

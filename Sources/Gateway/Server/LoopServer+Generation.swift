@@ -63,7 +63,7 @@ extension LoopServer {
                 log.error("port cannot be watched", .string("entry", port.entry.name), .error(error))
             }
         }
-        for connection in connections.values { connection.leaveIfPortIsGone() }
+        for connection in connections.values { connection.leaveIfOutdated() }
         let isHeartbeatNew = heartbeat != heartbeatPolicy
         let tally = settle(change) { socket, reason in
             if let reason { return self.dismiss(socket, reason) }

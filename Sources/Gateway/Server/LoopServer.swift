@@ -129,6 +129,7 @@ final class LoopServer {
                 metrics.connectionsAccepted.increment()
                 // What comes through a port that is being closed is served as when it was open.
                 let generation = port.lastGeneration ?? generation
+                let clients = generation.settings.clients.rule
                 if entry != .operations, clients.source == .proxyProtocol {
                     awaitHeader($0, from: $1, entry, generation)
                 } else {
@@ -162,7 +163,7 @@ final class LoopServer {
     private func awaitHeader(
         _ descriptor: CInt, from peer: SocketAddress, _ entry: EntryPoint, _ generation: Generation
     ) {
-        guard clients.trusts(peer.ipAddress) else {
+        guard generation.settings.clients.rule.trusts(peer.ipAddress) else {
             WatchedDescriptor.discard(descriptor)
             return refuse(peer, reason: "it is not in TRUSTED_PROXIES")
         }

@@ -50,6 +50,11 @@ package struct TLSSettings: Settings, Equatable {
 
     package var isEnabled: Bool { !certificates.isEmpty }
 
+    /// Whether clients must show the same certificates under both.
+    func asksClients(as other: TLSSettings) -> Bool {
+        clientAuthorities == other.clientAuthorities && clientVerification == other.clientVerification
+    }
+
     /// Every file that is named.
     var files: [String] { certificates + keys + ticketKeys + [clientAuthorities].compactMap(\.self) }
 }
