@@ -110,6 +110,8 @@ extension GatewayServer {
             }
         }
         if let answers { wait(for: answers, &report) }
+        // Not before: who waits for it may rely on being served by it.
+        metrics.generation.set(next.number)
         let running = Set(change.old.services.map { ObjectIdentifier($0.owner) })
         startServices(next.services.filter { !running.contains(ObjectIdentifier($0.owner)) })
     }

@@ -88,7 +88,6 @@ struct GenerationBuilder: Sendable {
         logs.level = settings.log.level
         upstream.replaceSettings(
             settings.upstream, sockets: shared.upstreamSockets(settings), tls: generation.upstreamTrust.context)
-        metrics.generation.set(generation.number)
     }
 
     /// What a plan registers its metrics with.

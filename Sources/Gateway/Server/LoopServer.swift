@@ -136,8 +136,14 @@ final class LoopServer {
                     open($0, from: $1, header: nil, entry, generation)
                 }
             })
+        do throws(SystemError) {
+            try listener.start()
+        } catch {
+            // Left open, it would be dealt connections that nobody accepts.
+            listener.stop()
+            throw error
+        }
         port.listener = listener
-        try listener.start()
         ports.append(port)
     }
 

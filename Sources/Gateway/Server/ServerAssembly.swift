@@ -41,6 +41,7 @@ package struct ServerAssembly {
         generation = try builder.build(configuration, certificates.load(settings.tls), after: nil)
         loops = try Self.makeLoops(loopCount, settings, report)
         builder.install(generation)
+        metrics.generation.set(generation.number)
         certificates.adopt(generation.certificates)
         registry.collect { [shared, certificates] in shared.samples + certificates.samples }
     }
