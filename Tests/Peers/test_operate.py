@@ -306,6 +306,32 @@ def test_a_command_lists(name, words, gateway):
     assert all(word in done.stdout.decode() for word in words)
 
 
+@pytest.mark.parametrize("arguments, words", [
+    (["check", "--env-flie", "x"], b"check cannot be told --env-flie x"),
+    (["config", "--refrence"], b"config cannot be told --refrence"),
+    (["plan", "now"], b"plan cannot be told now"),
+    (["serve", "--development"], b"serve cannot be told --development"),
+    (["relaod"], b"did you mean reload?"),
+], ids=" ".join)
+def test_a_command_refuses_what_it_does_not_know(arguments, words):
+    done = command({}, *arguments)
+    assert done.returncode == 64 and words in done.stderr
+
+
+@pytest.mark.parametrize("name", ["serve", "check", "plan", "config"])
+def test_a_command_that_is_asked_for_help_only_helps(name):
+    done = command({}, name, "--help")
+    assert done.returncode == 0 and b"gateway reload" in done.stdout
+
+
+def test_token_takes_settings_from_a_file(tmp_path):
+    file = tmp_path / "settings.env"
+    file.write_text(f"SUPABASE_JWT_SECRET={tokens.SECRET}\nSUPABASE_AUTH_ISSUER=here\nSUPABASE_AUTH_AUDIENCE=us\n")
+    minted = command({}, "token", "mint", "--env-file", file)
+    explained = command({"GATEWAY_ENV_FILE": str(file)}, "token", "explain", minted.stdout.decode().strip())
+    assert (minted.returncode, explained.returncode) == (0, 0), minted.stderr + explained.stdout
+
+
 def test_config_prints_no_secret(gateway):
     done = command(gateway().settings, "config")
     assert tokens.SECRET.encode() not in done.stdout + done.stderr

@@ -17,7 +17,7 @@ package struct ClientSettings: Settings {
         // Why nobody by default, not even loopback: tunnels, sidecars and every program of the machine come from there.
         let trusted: [IPPrefix] = env.optional(
             exactly: "TRUSTED_PROXIES", type: "list of networks and addresses, separated by commas", default: [],
-            example: "10.0.0.0/8,192.0.2.7,fd00::/8",
+            example: "10.0.0.0/8,192.0.2.7,fd00::/8", defaultPhrase: "empty",
             """
             The proxies in front. Only from them are the client's address, scheme and host and the request's id taken; \
             what anybody else says of these is removed. Empty: from nobody, whichever address it has.
