@@ -15,6 +15,10 @@ ACCEPTED = {
     "HSTS": "the operator's to decide: middleware of the plugin kit",
 }
 
+#: What testssl.sh says when its own client has left before the ticket came, as TLS 1.3 lets it: about one time in fifty.
+#: That tickets resume is proven elsewhere (test_tls_reload.py).
+UNDECIDED = ("sessionresumption_ticket", "check failed because of connect problem")
+
 
 def mozilla_intermediate(port, authority):
     """The exit code of sslyze and what it said: 0 if the server is what Mozilla calls intermediate."""
@@ -45,5 +49,5 @@ def complaints(findings):
     """What somebody should do something about."""
     return {
         name: finding for name, finding in findings.items()
-        if finding[0] not in ("OK", "INFO") and name not in ACCEPTED
+        if finding[0] not in ("OK", "INFO") and name not in ACCEPTED and (name, finding[1]) != UNDECIDED
     }
