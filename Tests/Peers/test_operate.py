@@ -39,6 +39,11 @@ def test_an_operator_port_in_use_stops_the_start_and_is_named(gateway):
         assert str(port) in refused(gateway, OPS_LISTEN=f"127.0.0.1:{port}")
 
 
+def test_an_address_of_another_machine_stops_the_start_and_its_setting_is_named(gateway):
+    line = refused(gateway, LISTEN_ADDRESS="192.0.2.1")
+    assert "192.0.2.1" in line and "LISTEN_ADDRESS" in line
+
+
 def test_a_certificate_that_is_none_stops_the_start_and_is_named(gateway, certificate, tmp_path):
     broken = tmp_path / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
@@ -330,6 +335,13 @@ def test_token_takes_settings_from_a_file(tmp_path):
     minted = command({}, "token", "mint", "--env-file", file)
     explained = command({"GATEWAY_ENV_FILE": str(file)}, "token", "explain", minted.stdout.decode().strip())
     assert (minted.returncode, explained.returncode) == (0, 0), minted.stderr + explained.stdout
+
+
+def test_config_prints_lists_as_they_are_set():
+    networks = {"TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.7/32", "ALLOW_PRIVATE_NETWORKS": "127.0.0.0/8,fd00::/8"}
+    lines = command(networks, "config").stdout.decode().splitlines()
+    assert [line for line in lines if line.split("=")[0] in networks] == [
+        f"{name}={value}  # environment" for name, value in networks.items()]
 
 
 def test_config_prints_no_secret(gateway):
