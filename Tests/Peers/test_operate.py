@@ -317,7 +317,7 @@ def test_a_command_lists(name, words, gateway):
     (["plan", "now"], b"plan cannot be told now"),
     (["serve", "--development"], b"serve cannot be told --development"),
     (["relaod"], b"did you mean reload?"),
-], ids=" ".join)
+], ids=["option of check", "option of config", "argument", "option of serve", "command"])
 def test_a_command_refuses_what_it_does_not_know(arguments, words):
     done = command({}, *arguments)
     assert done.returncode == 64 and words in done.stderr
