@@ -1,3 +1,4 @@
+import COpenSSL
 import Testing
 
 @testable import GatewayTLS
@@ -55,6 +56,22 @@ struct TicketKeyTests {
         #expect(keys.count == 1)
         #expect(try !resume(client, server, old).isResumed)
         #expect(try resume(client, server, fresh).isResumed)
+    }
+
+    @Test("under TLS 1.3 each use of a ticket brings the next (RFC 8446 §C.4)", arguments: versions)
+    func renewal(_ version: CInt) throws {
+        func bytes(_ ticket: TLSResumption) -> [UInt8] {
+            var start: UnsafePointer<UInt8>?
+            var count = 0
+            unsafe SSL_SESSION_get0_ticket(ticket.session.pointer, &start, &count)
+            return unsafe Array(UnsafeBufferPointer(start: start, count: count))
+        }
+        let server = try server(TLSTicketKeys.generate())
+        let client = try fixture.client { $0.highestVersion = version }
+        let first = try ticket(client, server)
+        let (isResumed, second) = try resume(client, server, first)
+        #expect(isResumed && !bytes(second).isEmpty)
+        #expect((bytes(first) != bytes(second)) == (version == TLS1_3_VERSION))
     }
 
     @Test("a key opens tickets as long as they may live, however often others follow, and then it goes")

@@ -182,7 +182,9 @@ private func useTicketKey(
         let wanted = unsafe UnsafeRawBufferPointer(start: name, count: TicketKey.nameLength)
         guard let found = unsafe keys.find(wanted) else { return 0 }
         guard unsafe found.key.begin(cipher, mac, vector: vector, sealing: false) else { return -1 }
-        return found.isOld ? 2 : 1
+        // A ticket of TLS 1.3 is to be used once, so that nobody can tell that two connections are one client's
+        // (RFC 8446 §C.4): each use brings the next.
+        return unsafe found.isOld || SSL_version(session) == TLS1_3_VERSION ? 2 : 1
     }
     guard let key = keys.newest, unsafe RAND_bytes(vector, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) == 1,
         unsafe key.begin(cipher, mac, vector: vector, sealing: true)

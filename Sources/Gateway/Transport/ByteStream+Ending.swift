@@ -2,6 +2,33 @@ import GatewayRuntime
 import GatewayTLS
 
 extension ByteStream {
+    final class Ends {
+        /// How reading ended; nothing is read after that.
+        var input: Received?
+        /// Writing failed: nothing is written after that, what the peer had sent is still read.
+        var outputFailure: StreamEnd?
+        var finishPatience = Duration.zero
+        var sentAtCheck: UInt64 = 0
+        var lingeredBytes = 0
+    }
+
+    private var madeEnds: Ends {
+        if let ends { return ends }
+        let made = Ends()
+        ends = made
+        return made
+    }
+
+    var inputEnd: Received? {
+        get { ends?.input }
+        set { madeEnds.input = newValue }
+    }
+
+    var outputFailure: StreamEnd? {
+        get { ends?.outputFailure }
+        set { madeEnds.outputFailure = newValue }
+    }
+
     /// How long, and for how many bytes, a closed stream still reads what the peer had on its way.
     ///
     /// Closing a socket with unread input resets it, and a reset destroys the last response on its way to the peer.
@@ -19,17 +46,18 @@ extension ByteStream {
         wantsInput = false
         guard unsent > 0 else { return beginLinger() }
         state = .finishing
-        finishPatience = patience
-        sentAtCheck = sent
+        madeEnds.finishPatience = patience
+        madeEnds.sentAtCheck = sent
         deadline = loop.now + patience
         refreshInterest()
     }
 
     /// The peer must go on taking what is left.
     func checkFinishing() {
-        guard sent > sentAtCheck else { return abort() }
-        sentAtCheck = sent
-        deadline = loop.now + finishPatience
+        let ends = madeEnds
+        guard sent > ends.sentAtCheck else { return abort() }
+        ends.sentAtCheck = sent
+        deadline = loop.now + ends.finishPatience
     }
 
     func beginLinger() {
@@ -47,8 +75,8 @@ extension ByteStream {
         loop.willReceive()
         switch unsafe Socket.receive(descriptor.number, into: loop.receiveBuffer) {
         case .bytes(let count):
-            lingeredBytes += count
-            if lingeredBytes > Self.lingerBytes { end(.local) }
+            madeEnds.lingeredBytes += count
+            if madeEnds.lingeredBytes > Self.lingerBytes { end(.local) }
         case .wouldBlock: return
         case .end, .failed: end(.local)
         }

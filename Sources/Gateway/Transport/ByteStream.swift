@@ -48,11 +48,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     var wantsInput = true
     /// The kernel reported the peer's end; bytes before it may still be unread.
     var sawEnd = false
-    /// How reading ended; nothing is read after that.
-    var inputEnd: Received?
     var unsentBytes: Unsent?
-    /// Writing failed: nothing is written after that, what the peer had sent is still read.
-    var outputFailure: StreamEnd?
     /// The cipher must be read before it can write, or written before it can read.
     var crossed: Crossing = .none
 
@@ -68,9 +64,8 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     /// The task in ``drainCompletely(patience:)``.
     var drainWait: LoopWait?
 
-    var finishPatience = Duration.zero
-    var sentAtCheck: UInt64 = 0
-    var lingeredBytes = 0
+    /// What only a stream that comes to its end needs; most of the time most streams are idle.
+    var ends: Ends?
 
     enum State: UInt8 { case connecting, securing, open, finishing, lingering, closed }
     enum Crossing: UInt8 { case none, readNeedsWrite, writeNeedsRead }
