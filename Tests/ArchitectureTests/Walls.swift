@@ -33,18 +33,16 @@ let importersOfC: [String: Set<String>] = [
 
 /// Modules that come with the toolchain, and who may import them.
 ///
-/// Foundation costs 6 ms of start-up and is slow on the request path, so only the program itself may use it. Glibc means
-/// system calls, which are Runtime's; the others named use it for the reason given.
+/// Foundation costs 6 ms of start-up and is slow on the request path, so it is for tests only. Glibc means system calls,
+/// which are Runtime's; the others named use it for the reason given.
 let importersOfToolchain: [String: Set<String>?] = [
     "Synchronization": nil,
-    "Foundation": ["gateway"],
-    "FoundationEssentials": ["gateway"],
+    "Foundation": [],
+    "FoundationEssentials": [],
     "Glibc": [
         "GatewayRuntime",
         "GatewayTelemetry",  // the sink writes log lines from a thread of its own
         "GatewayHTTP",  // memchr, which no loop of ours beats
-        "GatewayWebSocket",  // memcpy between frames
-        "gateway",  // the process: exit codes, signals, limits
     ],
 ]
 

@@ -10,8 +10,8 @@ from harness.processes import bare_environment
 CONFIGURATION = ROOT / "docs/CONFIGURATION.md"
 GUIDES = [
     ROOT / name for name in (
-        "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/PLUGINS.md", "Tests/README.md")
-] + sorted((ROOT / "docs/decisions").glob("*.md"))
+        "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/PLUGINS.md", "Tests/README.md", "Benchmarks/README.md")
+] + sorted((ROOT / "docs/decisions").glob("*.md")) + sorted((ROOT / "Tests").glob("*/README.md"))
 SOURCES = sorted(each for folder in ("Sources", "Examples", "Tests/PluginTesting") for each in (ROOT / folder).rglob("*.swift"))
 
 #: In capitals, and nobody's setting: what a build or a test is told, and the kernel's and OpenSSL's own names.

@@ -39,6 +39,11 @@ def test_an_operator_port_in_use_stops_the_start_and_is_named(gateway):
         assert str(port) in refused(gateway, OPS_LISTEN=f"127.0.0.1:{port}")
 
 
+def test_an_address_of_another_machine_stops_the_start_and_its_setting_is_named(gateway):
+    line = refused(gateway, LISTEN_ADDRESS="192.0.2.1")
+    assert "192.0.2.1" in line and "LISTEN_ADDRESS" in line
+
+
 def test_a_certificate_that_is_none_stops_the_start_and_is_named(gateway, certificate, tmp_path):
     broken = tmp_path / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
@@ -304,6 +309,39 @@ def test_a_command_lists(name, words, gateway):
     done = command(gateway().settings, name)
     assert done.returncode == 0
     assert all(word in done.stdout.decode() for word in words)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["check", "--env-flie", "x"], b"check cannot be told --env-flie x"),
+    (["config", "--refrence"], b"config cannot be told --refrence"),
+    (["plan", "now"], b"plan cannot be told now"),
+    (["serve", "--development"], b"serve cannot be told --development"),
+    (["relaod"], b"did you mean reload?"),
+], ids=["option of check", "option of config", "argument", "option of serve", "command"])
+def test_a_command_refuses_what_it_does_not_know(arguments, words):
+    done = command({}, *arguments)
+    assert done.returncode == 64 and words in done.stderr
+
+
+@pytest.mark.parametrize("name", ["serve", "check", "plan", "config"])
+def test_a_command_that_is_asked_for_help_only_helps(name):
+    done = command({}, name, "--help")
+    assert done.returncode == 0 and b"gateway reload" in done.stdout
+
+
+def test_token_takes_settings_from_a_file(tmp_path):
+    file = tmp_path / "settings.env"
+    file.write_text(f"SUPABASE_JWT_SECRET={tokens.SECRET}\nSUPABASE_AUTH_ISSUER=here\nSUPABASE_AUTH_AUDIENCE=us\n")
+    minted = command({}, "token", "mint", "--env-file", file)
+    explained = command({"GATEWAY_ENV_FILE": str(file)}, "token", "explain", minted.stdout.decode().strip())
+    assert (minted.returncode, explained.returncode) == (0, 0), minted.stderr + explained.stdout
+
+
+def test_config_prints_lists_as_they_are_set():
+    networks = {"TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.7/32", "ALLOW_PRIVATE_NETWORKS": "127.0.0.0/8,fd00::/8"}
+    lines = command(networks, "config").stdout.decode().splitlines()
+    assert [line for line in lines if line.split("=")[0] in networks] == [
+        f"{name}={value}  # environment" for name, value in networks.items()]
 
 
 def test_config_prints_no_secret(gateway):

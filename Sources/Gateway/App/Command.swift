@@ -18,29 +18,44 @@ enum Command {
           gateway token mint        sign a token with SUPABASE_JWT_SECRET; --help lists its options
           gateway token explain T   run every check on a token and name the one that fails
 
-          --env-file FILE           for all but token: settings from a file too, read anew with every reload
+          --env-file FILE           settings from a file too, read anew with every reload; may be repeated
         """
 
     private static let names = ["serve", "check", "plan", "reload", "config", "plugins", "token", "help"]
 
     static func run(_ arguments: [String], environment: [String: String]) throws(CommandError) -> Int32 {
-        let (own, options) = SettingsSource.split(Array(arguments.dropFirst()))
-        switch arguments.first {
-        case "serve": return try serve(options, try SettingsSource(environment, options: own))
-        case "check": return try check(try SettingsSource(environment, options: own))
-        case "plan", "reload":
-            let source = try SettingsSource(environment, options: own)
-            return try ControlChannel.ask(arguments[0], at: source.configuration().core.operations.controlSocket)
-        case "config": return config(options, try SettingsSource(environment, options: own))
-        case "plugins": return plugins(try SettingsSource(environment, options: own))
-        case "token": return try TokenCommand.run(Array(arguments.dropFirst()), environment)
-        case nil, "help", "--help", "-h":
+        guard let command = arguments.first else {
             print(help)
-            return arguments.isEmpty ? 64 : 0
-        case let unknown?:
-            let hint = nearestName(to: unknown, among: names).map { "; did you mean \($0)?" } ?? "; see gateway help"
-            throw .usage("there is no command \(unknown)\(hint)")
+            return 64
         }
+        let (own, options) = SettingsSource.split(Array(arguments.dropFirst()))
+        if command == "token" { return try TokenCommand.run(options, try SettingsSource(environment, options: own)) }
+        guard !["help", "--help", "-h"].contains(command), !options.contains("--help") else {
+            print(help)
+            return 0
+        }
+        let source = try SettingsSource(environment, options: own)
+        switch (command, options) {
+        case ("serve", []): return try serve(source)
+        case ("serve", ["--dev"]): return try serveInDevelopment(source)
+        case ("check", []): return try check(source)
+        case ("plan", []), ("reload", []):
+            return try ControlChannel.ask(command, at: source.configuration().core.operations.controlSocket)
+        case ("config", []): return config(source)
+        case ("config", ["--reference"]):
+            print(Configuration.reference(compiled: compiledPlugins), terminator: "")
+            return 0
+        case ("plugins", []): return plugins(source)
+        default: throw misuse(command, options)
+        }
+    }
+
+    private static func misuse(_ command: String, _ options: [String]) -> CommandError {
+        guard !names.contains(command) else {
+            return .usage("\(command) cannot be told \(options.joined(separator: " ")); see gateway help")
+        }
+        let hint = nearestName(to: command, among: names).map { "; did you mean \($0)?" } ?? "; see gateway help"
+        return .usage("there is no command \(command)\(hint)")
     }
 
     static func configuration(
@@ -58,19 +73,18 @@ enum Command {
 
     // MARK: Serve
 
-    private static func serve(_ options: [String], _ source: SettingsSource) throws(CommandError) -> Int32 {
-        switch options {
-        case []: return try Serving(configuration: usable(source.configuration()), read: source.configuration).run()
-        case ["--dev"]:
-            let stage = try DevelopmentStage(environment: source.read().environment)
-            let read: @Sendable () -> Configuration = {
-                var (given, notes) = source.read()
-                if let problem = DevelopmentStage.problem(in: given) { notes.problems.append(problem) }
-                return configuration(stage.filled(given), notes)
-            }
-            return try Serving(configuration: usable(read()), stage: stage, read: read).run()
-        default: throw .usage("serve takes no option but --dev and --env-file")
+    private static func serve(_ source: SettingsSource) throws(CommandError) -> Int32 {
+        try Serving(configuration: usable(source.configuration()), read: source.configuration).run()
+    }
+
+    private static func serveInDevelopment(_ source: SettingsSource) throws(CommandError) -> Int32 {
+        let stage = try DevelopmentStage(environment: source.read().environment)
+        let read: @Sendable () -> Configuration = {
+            var (given, notes) = source.read()
+            if let problem = DevelopmentStage.problem(in: given) { notes.problems.append(problem) }
+            return configuration(stage.filled(given), notes)
         }
+        return try Serving(configuration: usable(read()), stage: stage, read: read).run()
     }
 
     /// The configuration, or everything that is wrong with it.
@@ -100,11 +114,7 @@ enum Command {
 
     // MARK: Print
 
-    private static func config(_ options: [String], _ source: SettingsSource) -> Int32 {
-        if options == ["--reference"] {
-            print(Configuration.reference(compiled: compiledPlugins), terminator: "")
-            return 0
-        }
+    private static func config(_ source: SettingsSource) -> Int32 {
         let configuration = source.configuration()
         print(SettingsDocument.listing(configuration.values), terminator: "")
         for warning in configuration.warnings { print("warning: \(warning)") }

@@ -46,7 +46,7 @@ struct SamplePlugin: Plugin {
             port = env.optional("PORT", default: 3080, "Loopback port of the sample stream of `serve --dev`.")
             state = env.optional(
                 exactly: "STATE_DIRECTORY", default: "/var/lib/gateway",
-                "Where last good keys and development secrets are kept. Not needed if it cannot be written.")
+                "The sample stream is in a folder of it.")
         }
     }
 

@@ -27,7 +27,7 @@ struct Serving {
         logs.sink.start()
         defer { _ = logs.sink.stop(atMost: .seconds(2)) }
         let log = logs.logger("gateway")
-        for warning in configuration.warnings { log.warn("setting", .string("reason", warning)) }
+        for warning in configuration.warnings { log.warn("setting to check", .string("reason", warning)) }
         let server = try start(logs)
         let control = try ControlChannel.open(configuration, server, log, reading: read)
         announce(server, log)

@@ -11,23 +11,25 @@ enum TokenCommand {
           Defaults: subject `someone`, 3600 seconds, no role.
 
         gateway token explain TOKEN
-          Runs every check of the gateway on a token, with the settings of the environment. `-` reads it from standard
-          input. Exits 1 when a check fails.
+          Runs every check of the gateway on a token, with the gateway's settings. `-` reads it from standard input. Exits
+          1 when a check fails.
+
+        --env-file FILE reads settings from a file too.
         """
 
-    static func run(_ arguments: [String], _ environment: [String: String]) throws(CommandError) -> Int32 {
+    static func run(_ arguments: [String], _ source: SettingsSource) throws(CommandError) -> Int32 {
         switch arguments.first {
-        case "mint" where !arguments.contains("--help"): return try mint(Array(arguments.dropFirst()), environment)
+        case "mint" where !arguments.contains("--help"): return try mint(Array(arguments.dropFirst()), source)
         case "explain" where arguments.count == 2 && arguments[1] != "--help":
-            return try explain(arguments[1], environment)
+            return try explain(arguments[1], source)
         default:
             print(help)
             return arguments.contains("--help") ? 0 : 64
         }
     }
 
-    private static func mint(_ options: [String], _ environment: [String: String]) throws(CommandError) -> Int32 {
-        let auth = Command.configuration(environment).core.auth
+    private static func mint(_ options: [String], _ source: SettingsSource) throws(CommandError) -> Int32 {
+        let auth = source.configuration().core.auth
         guard let secret = auth.secret else {
             throw CommandError(message: "SUPABASE_JWT_SECRET is not set; a token is signed with it", exitCode: 78)
         }
@@ -44,9 +46,9 @@ enum TokenCommand {
         }
     }
 
-    private static func explain(_ token: String, _ environment: [String: String]) throws(CommandError) -> Int32 {
+    private static func explain(_ token: String, _ source: SettingsSource) throws(CommandError) -> Int32 {
         let text = token == "-" ? (readLine() ?? "") : token
-        let auth = Command.configuration(environment).core.auth
+        let auth = source.configuration().core.auth
         do throws(KeyError) {
             let keys = KeySet(fixed: try auth.fixedKeys(), expectsPublished: !auth.keySources.isEmpty)
             let authenticator = Authenticator(policy: auth.policy, keys: keys)

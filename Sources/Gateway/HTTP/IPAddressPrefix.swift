@@ -71,6 +71,15 @@ extension IPPrefix: CustomStringConvertible {
     package var description: String { "\(address)/\(length)" }
 }
 
+/// Networks as a setting lists them, and shown so that they can be set like this again: `10.0.0.0/8,fd00::/8`.
+package struct IPPrefixList: Sendable, CustomStringConvertible {
+    package let prefixes: [IPPrefix]
+
+    package init(_ prefixes: [IPPrefix] = []) { self.prefixes = prefixes }
+
+    package var description: String { prefixes.map(\.description).joined(separator: ",") }
+}
+
 extension IPAddress {
     /// The IPv4 address that `::ffff:a.b.c.d` stands for; every other address as it is.
     package var unmapped: IPAddress {

@@ -113,7 +113,12 @@ extension EventLoop {
         _ name: StaticString, _ work: @escaping @Sendable () throws -> R
     ) async throws -> R {
         let outcome: Result<R, any Error> = unsafe await withUnsafeContinuation { continuation in
-            let taken = workers.submit { unsafe continuation.resume(returning: Result { try work() }) }
+            let taken = workers.submit {
+                let outcome = Result { try work() }
+                // By the loop's inbox: a worker may be done before the task is suspended, and the thread sanitizer does
+                // not see how the runtime hands over then.
+                self.submit { unsafe continuation.resume(returning: outcome) }
+            }
             if !taken { unsafe continuation.resume(returning: .failure(WorkerPool.Busy())) }
         }
         return try outcome.get()

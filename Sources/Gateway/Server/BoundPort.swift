@@ -89,6 +89,7 @@ struct BoundPort: Sendable {
                 exitCode: 77)
         }
         if error.isAddressUnavailable {
+            let setting = entry == .main ? "LISTEN_ADDRESS" : setting
             return StartError("this machine has no address \(address.host) (\(setting))", exitCode: 69)
         }
         return StartError("cannot listen on \(address) (\(setting)): \(error.reason)", exitCode: 69)

@@ -15,14 +15,15 @@ package struct ClientSettings: Settings {
             whoever connects is the client.
             """)
         // Why nobody by default, not even loopback: tunnels, sidecars and every program of the machine come from there.
-        let trusted: [IPPrefix] = env.optional(
-            exactly: "TRUSTED_PROXIES", type: "list of networks and addresses, separated by commas", default: [],
+        let trusted = env.optional(
+            exactly: "TRUSTED_PROXIES", type: "list of networks and addresses, separated by commas",
+            default: IPPrefixList(),
             example: "10.0.0.0/8,192.0.2.7,fd00::/8",
             """
             The proxies in front. Only from them are the client's address, scheme and host and the request's id taken; \
             what anybody else says of these is removed. Empty: from nobody, whichever address it has.
             """
-        ) { (text) throws(SettingError) in try Self.networks(text) }
+        ) { (text) throws(SettingError) in IPPrefixList(try Self.networks(text)) }.prefixes
         env.require(
             source != .proxyProtocol || !trusted.isEmpty, "TRUSTED_PROXIES",
             "must list the proxies that send PROXY headers: with CLIENT_IP_HEADER=proxy-protocol nobody else may connect"

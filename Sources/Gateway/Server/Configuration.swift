@@ -86,17 +86,33 @@ package struct Configuration: Sendable {
         return SettingsDocument.markdown(
             env.sections, title: "Configuration",
             introduction: """
-                Every setting is an environment variable, or stands in a file that `--env-file FILE` or \
-                GATEWAY_ENV_FILE names ([README](../README.md#settings-files)). What the environment sets \
-                wins. SIGHUP and `gateway reload` read everything anew; `gateway plan` says what that would do.
-
-                A duration is a whole number and a unit (`500ms`, `30s`, \
-                `5m`, `2h`, `1d`), a size likewise (`10B`, `64KiB`, `1MiB`, `1GiB`). `gateway config` prints the \
-                values in effect, `gateway check` says what is wrong with them; the gateway does not start with a \
-                value it does not understand or that is out of range.
+                Every setting is an environment variable, or stands in a file. A duration is a whole number and a \
+                unit (`500ms`, `30s`, `5m`, `2h`, `1d`), a size likewise (`10B`, `64KiB`, `1MiB`, `1GiB`). `gateway \
+                config` prints the values in effect, `gateway check` says what is wrong with them; the gateway does \
+                not start with a value it does not understand or that is out of range.
 
                 This page is written by `gateway config --reference` from the lines of code that read the settings \
                 (`make docs`); a test keeps it current.
+
+                ## Files, and changes without a restart
+
+                `gateway serve --env-file FILE`, or GATEWAY_ENV_FILE, reads settings from a file in the syntax of \
+                systemd's EnvironmentFile: `NAME=value` lines, `#` comments, single and double quotes; nothing is \
+                expanded. What the environment sets wins over files, and a later file over an earlier one. After a \
+                change:
+
+                ```
+                gateway check --env-file FILE   # would a gateway start with it?
+                gateway plan                    # asks the running one: 4,112 sockets kept, 37 closed: /ws auth changed
+                gateway reload                  # does it, and says what came of it; kill -HUP does it too
+                ```
+
+                Everything is read anew, files of secrets and certificates too, and applied as a whole or not at all. \
+                No request is lost, and only those WebSockets close, with 1012, whose own route, plugin or limits \
+                changed: [which change closes what](../ARCHITECTURE.md#how-settings-change).
+
+                `plan` and `reload` find the gateway by CONTROL_SOCKET, which is in STATE_DIRECTORY unless set \
+                (`serve --dev`: in `~/.local/state/gateway`). Give them the same environment or file as the gateway.
                 """)
     }
 }

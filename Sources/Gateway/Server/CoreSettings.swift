@@ -229,7 +229,8 @@ package struct OperationSettings: Settings {
             exactly: "DRAIN_TIMEOUT", default: .seconds(25), in: .milliseconds(100) ... .seconds(27),
             bare: .milliseconds,
             "After SIGTERM, how long requests and sockets may take to finish, DRAIN_DELAY included; what is left is "
-                + "cut off. With 2 s to stop it must fit into what the orchestrator grants (Kubernetes: 30 s).")
+                + "cut off. Ending what is left and writing the log may take 4 s more: keep the sum below what the "
+                + "orchestrator grants (Kubernetes: 30 s).")
         drainDelay = env.optional(
             exactly: "DRAIN_DELAY", default: .zero, in: .zero ... .seconds(20), bare: .milliseconds,
             "After SIGTERM, how long connections are still accepted while `/readyz` already fails.")

@@ -188,9 +188,9 @@ extension GatewayServer {
 
     /// One line for each attempt; what is wrong has lines of its own.
     private func tell(_ report: ReloadReport) {
-        for warning in report.warnings { log.warn("setting", .string("reason", warning)) }
+        for warning in report.warnings { log.warn("setting to check", .string("reason", warning)) }
         guard report.problems.isEmpty else {
-            for problem in report.problems { log.error("setting", .string("reason", problem)) }
+            for problem in report.problems { log.error("setting refused", .string("reason", problem)) }
             log.error("settings not applied: nothing has changed", .int("problems", report.problems.count))
             return
         }

@@ -7,8 +7,9 @@ import Synchronization
 /// What the files of TLS_CERTIFICATE and its companions say, and the ticket keys, over the life of the process.
 ///
 /// Reading and using are two steps. ``load(_:)`` reads everything, or says what is wrong and changes nothing;
-/// ``adopt(_:publish:)`` makes it what new connections begin with. Whatever is published is published under one lock, so that no loop ends up
-/// with an older state than another. Everything here blocks on the disk or on that lock: never call it on a loop.
+/// ``adopt(_:publish:)`` makes it what new connections begin with. Whatever is published is published under one lock, so
+/// that no loop ends up with an older state than another. Everything here blocks on the disk or on that lock: never call
+/// it on a loop.
 package final class ServerCertificates: Sendable {
     /// Everything that one reading of the files gave: it fits together, and OpenSSL will serve it.
     package struct Loaded: Sendable {

@@ -24,7 +24,7 @@ package struct TLSSettings: Settings, Equatable {
         reloadInterval = env.optional(
             exactly: "TLS_RELOAD_INTERVAL", default: .seconds(60), in: .zero ... .seconds(86_400), bare: .milliseconds,
             "How often the files of this section are looked at, to be read again when they have changed; at least 100 "
-                + "ms pass. 0: they are read again on SIGHUP only. Files that do not fit together, or not yet, change "
+                + "ms pass. 0: they are read again with a reload only. Files that do not fit together, or not yet, change "
                 + "nothing; connections that are open go on as they are.")
         ticketKeys = env.optional(
             exactly: "TLS_TICKET_KEYS_FILE", default: [], in: 0...TLSTicketKeys.most,

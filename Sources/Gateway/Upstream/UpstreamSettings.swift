@@ -54,11 +54,13 @@ package struct UpstreamSettings: Settings {
             "How long a failed look-up is remembered.")
         nameCacheSize = env.optional(
             exactly: "DNS_CACHE_SIZE", default: 1024, in: 1...65536, "Host names remembered, per event loop.")
-        allowedPrivateNetworks = env.optional(
-            exactly: "ALLOW_PRIVATE_NETWORKS", type: "list of networks, separated by commas", default: [],
-            example: "10.0.0.0/8,192.168.1.10", defaultPhrase: "empty",
-            "Networks that addresses out of requests, playlists and redirects may lie in although they are not public."
-        ) { (text) throws(SettingError) in try Self.networks(text) }
+        allowedPrivateNetworks =
+            env.optional(
+                exactly: "ALLOW_PRIVATE_NETWORKS", type: "list of networks, separated by commas",
+                default: IPPrefixList(),
+                example: "10.0.0.0/8,192.168.1.10",
+                "Networks that addresses out of requests, playlists and redirects may lie in although they are not public."
+            ) { (text) throws(SettingError) in IPPrefixList(try Self.networks(text)) }.prefixes
         certificateAuthorities = env.optional(
             exactly: "UPSTREAM_CA_FILE",
             "PEM file of the authorities that https upstreams are verified against, in place of the system's.")
