@@ -27,9 +27,6 @@ final class UpstreamConnection {
     private var used = 0
     private var inputWait: LoopWait?
     private var isReadingHead = false
-    /// The last receiving may have left bytes with the kernel or the cipher: they have come, and no event will tell
-    /// before somebody else's request goes out.
-    private var mayHoldMore = false
     private var ending: Ending?
 
     private var pump: Task<Void, Never>?
@@ -268,9 +265,6 @@ final class UpstreamConnection {
         use(count)
     }
 
-    /// The stream was read by somebody else, who may have left bytes in it.
-    func wasRelayed() { mayHoldMore = true }
-
     /// Suspends until something arrived or the connection ended.
     private func arrival(until deadline: MonotonicTime) async -> LoopWait.Outcome {
         stream.resumeInput()
@@ -292,9 +286,7 @@ final class UpstreamConnection {
         stream.flush()
         // Whoever answers before the request is over may not have read it: what follows would be taken for its rest.
         guard reusable, pump == nil, stream.unsent == 0, isUsable, !hasBuffered, let pool else { return close() }
-        // Nor may it have said more than its answer: that would be taken for the next one.
-        guard !mayHoldMore || stream.isQuiet else { return close() }
-        mayHoldMore = false
+        // Whether it said more than its answer is asked by the pool, when the next request is about to go out.
         pool.takeBack(self)
     }
 
@@ -328,7 +320,6 @@ extension UpstreamConnection: ByteStreamHandler {
         switch stream.receive(atMost: room) {
         case .bytes(let count, _):
             hasBegunAnswer = true
-            mayHoldMore = count == room || stream.isSecure
             unsafe buffer.append(contentsOf: stream.loop.receiveBuffer[..<count])
             wakeReader()
         case .wouldBlock: return

@@ -267,7 +267,6 @@ package final class UpstreamBody {
             // No pipe to be had: descriptors may be short. Copying needs none.
             return try await copy(count, into: sink, writeTimeout)
         }
-        connection.wasRelayed()
         do throws(RelayError) {
             try await relay.run(count)
         } catch {
