@@ -72,6 +72,7 @@ let package = Package(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
         gateway("WebSocket", on: ["GatewayBytes", "GatewayCompression", "GatewayHTTP"]),
+        gateway("Tunnel", on: ["GatewayBytes", "GatewayHTTP"]),
         gateway("TLS", on: ["COpenSSL", "GatewayBytes"]),
         gateway("Auth", on: ["CJWT", "COpenSSL", "GatewayBytes", "GatewayConfig"]),
 
@@ -142,6 +143,7 @@ let package = Package(
         tests(of: "HTTP", on: ["GatewayHTTP"]),
         tests(of: "Compression", on: ["GatewayCompression", "GatewayTestSupport"]),
         tests(of: "WebSocket", on: ["GatewayWebSocket", "GatewayTestSupport"]),
+        tests(of: "Tunnel", on: ["GatewayBytes", "GatewayHTTP", "GatewayTunnel"]),
         tests(of: "TLS", on: ["COpenSSL", "GatewayTLS"]),
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),

@@ -7,7 +7,7 @@ let rows: [[String]] = [
     ["GatewayConfig", "GatewayTelemetry"],
     ["GatewayRuntime"],
     ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth"],
-    ["GatewayWebSocket"],
+    ["GatewayWebSocket", "GatewayTunnel"],
     ["GatewayTransport"],
     ["GatewayUpstream"],
     ["PluginKit"],
@@ -17,7 +17,7 @@ let rows: [[String]] = [
 ]
 
 /// Bytes in, events out: a protocol that cannot reach a socket or a timer can be tested and fuzzed in memory.
-let protocols: Set = ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayWebSocket"]
+let protocols: Set = ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayWebSocket", "GatewayTunnel"]
 
 /// Each C library has one Swift importer, which owns, frees and translates; no C type leaves it.
 ///
