@@ -45,6 +45,7 @@ struct SessionTests {
         let link = Link()
         let slow = try #require(link.open())
         let quick = try #require(link.open())
+        for end in [slow, quick] { end.write([], thenEnd: true) }
         try link.settle()
         slow.consumes = false
         let slowAgent = try #require(link.accepted[1])
@@ -144,14 +145,14 @@ struct SessionTests {
         }
         var answered: Set<UInt32> = []
         var cuts = 0
-        for _ in 0..<20_000 {
+        for step in 0..<20_000 {
             let forth = try link.deliver(toAgent: Bool.random(using: &dice))
             let back = try link.deliver(toAgent: Bool.random(using: &dice))
             for (id, agent) in link.accepted where answered.insert(id).inserted {
                 agent.stream?.answer(StreamAnswer(status: .ok))
                 agent.write(down[Int(id) - 1], thenEnd: true)
             }
-            if cuts < 12, Int.random(in: 0..<25, using: &dice) == 0 {
+            if cuts < 12, step == 5 || Int.random(in: 0..<25, using: &dice) == 0 {
                 cuts += 1
                 link.cut()
                 try link.resume()

@@ -58,7 +58,11 @@ package final class TunnelSession {
     }
 
     /// The carrier is gone. Streams wait for the next.
-    package func detach() { carrier = nil }
+    package func detach() {
+        carrier = nil
+        for stream in queue { stream.isQueued = false }
+        queue = []
+    }
 
     /// All streams of this end, for the other to send again from.
     package var positions: [StreamPosition] { streams.values.map(\.position).sorted { $0.stream < $1.stream } }
@@ -70,31 +74,58 @@ package final class TunnelSession {
     ///   - positions: What the other end has received.
     ///   - newest: At the gateway: the newest stream that the agent has seen.
     package func resume(on carrier: any TunnelCarrier, positions: [StreamPosition], newest: UInt32 = .max) {
+        detach()
+        let theirs = Dictionary(positions.map { ($0.stream, $0) }) { first, _ in first }
+        let all = streams.values.sorted { $0.id < $1.id }
+        let continuations = all.map { prepare($0, theirs[$0.id], newest: newest) }
         self.carrier = carrier
         if role == .gateway { sendControl(.resumed(self.positions)) }
-        let theirs = Dictionary(positions.map { ($0.stream, $0) }) { first, _ in first }
-        for stream in streams.values.sorted(by: { $0.id < $1.id }) {
-            if let position = theirs[stream.id] {
-                resume(stream, from: position)
-            } else if role == .gateway, stream.id > newest {
-                open(stream)
-            } else if stream.input.isComplete, stream.output.isEndSent {
-                // It has everything, and has forgotten the stream: only its last acknowledgement was lost.
-                finish(stream, nil)
-            } else {
-                finish(stream, .lost, "the other end no longer knows the stream")
+        // Heads before anything that could make a stream send bytes.
+        for (stream, next) in zip(all, continuations) {
+            switch next {
+            case .open: open(stream)
+            case .goOn(let hasHead):
+                if role == .agent, !hasHead, let answer = stream.answer { sendControl(.head(stream.id, answer)) }
+                if stream.input.isComplete { report(stream) }
+                enqueueOnly(stream)
+            case .complete, .lost, .misfit: break
             }
         }
+        for (stream, next) in zip(all, continuations) {
+            switch next {
+            case .open, .goOn: break
+            case .complete: finish(stream, nil)
+            case .lost: finish(stream, .lost, "the other end no longer knows the stream")
+            case .misfit: fail(stream, .offset, "the stream cannot be continued where it stopped")
+            }
+        }
+        tellAllOfRoom()
         pump()
     }
 
-    private func resume(_ stream: TunnelStream, from position: StreamPosition) {
-        guard acknowledge(stream, position.consumed, ended: false),
-            stream.output.rewind(to: position.received, receivedEnd: position.ended)
-        else { return fail(stream, .offset, "the streams cannot be continued where they stopped") }
-        if role == .agent, !position.hasHead, let answer = stream.answer { sendControl(.head(stream.id, answer)) }
-        if stream.input.isComplete { report(stream) }
-        enqueue(stream)
+    /// What becomes of a stream with a new carrier.
+    private enum Continuation {
+        /// The agent has never seen it.
+        case open
+        case goOn(hasHead: Bool)
+        /// The other end has everything, and has forgotten it: only its last report was lost.
+        case complete
+        case lost
+        /// What the other end has is not what is kept here.
+        case misfit
+    }
+
+    private func prepare(_ stream: TunnelStream, _ position: StreamPosition?, newest: UInt32) -> Continuation {
+        guard let position else {
+            if role == .gateway, stream.id > newest {
+                return stream.output.rewind(to: 0, receivedEnd: false) ? .open : .misfit
+            }
+            return stream.input.isComplete && stream.output.isEndSent ? .complete : .lost
+        }
+        guard let freed = stream.output.acknowledge(position.consumed, ended: false) else { return .misfit }
+        outstanding -= freed
+        guard stream.output.rewind(to: position.received, receivedEnd: position.ended) else { return .misfit }
+        return .goOn(hasHead: position.hasHead)
     }
 
     /// Sends what is queued as far as the carrier takes it; also called when its backlog has left.
@@ -102,7 +133,7 @@ package final class TunnelSession {
         while let carrier, carrier.unsentBytes < carrierBacklog, !queue.isEmpty {
             let stream = queue.removeFirst()
             stream.isQueued = false
-            guard stream.isOpen else { continue }
+            guard stream.isOpen, stream.output.isPending else { continue }
             unsafe stream.output.sendNext(atMost: terms.dataFrame) { payload, offset, ends in
                 unsafe send(DataFrame(stream: stream.id, offset: offset, ends: ends), payload, on: carrier)
             }
@@ -133,15 +164,17 @@ package final class TunnelSession {
         newest += 1
         let stream = TunnelStream(id: newest, request: request, session: self)
         stream.handler = handler
-        if ends { stream.output.endAtOpening() }
+        if ends { stream.output.end() }
         streams[stream.id] = stream
         open(stream)
         return stream
     }
 
     private func open(_ stream: TunnelStream) {
-        sendControl(.open(stream.id, stream.request, ends: stream.output.isEnded && stream.output.written == 0))
-        if stream.output.isEnded, stream.output.written == 0 { stream.output.endAtOpening() }
+        let ends = stream.output.isEnded && stream.output.written == 0
+        if ends { stream.output.endAtOpening() }
+        sendControl(.open(stream.id, stream.request, ends: ends))
+        enqueueOnly(stream)
     }
 
     /// Ends every stream: the session is over.
