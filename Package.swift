@@ -107,6 +107,7 @@ let package = Package(
         plugin("Echo"),
         plugin("HLS"),
         plugin("Proxy"),
+        plugin("Tunnel", on: ["GatewayTunnel"]),
 
         // 8  the program
         .executableTarget(
@@ -114,6 +115,7 @@ let package = Package(
             dependencies: [
                 "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayServer", "GatewayTLS",
                 "GatewayTelemetry", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin",
+                "TunnelPlugin",
             ],
             path: "Sources/Gateway/App", swiftSettings: house),
 

@@ -12,7 +12,7 @@ let rows: [[String]] = [
     ["GatewayUpstream"],
     ["PluginKit"],
     ["GatewayServer"],
-    ["EchoPlugin", "HLSPlugin", "ProxyPlugin", "ExamplePlugin"],
+    ["EchoPlugin", "HLSPlugin", "ProxyPlugin", "TunnelPlugin", "ExamplePlugin"],
     ["gateway"],
 ]
 

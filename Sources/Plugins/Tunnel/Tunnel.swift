@@ -1,0 +1,71 @@
+import GatewayTunnel
+package import PluginKit
+
+/// Reaches servers behind NAT: agents beside them connect here, and their users' requests go through.
+package struct Tunnel: Plugin {
+    package static let name: PluginName = "tunnel"
+    package static let summary = "Carries requests and connections to agents on machines behind NAT."
+
+    private let settings: TunnelSettings
+
+    package init(settings: TunnelSettings) { self.settings = settings }
+
+    package func register(with gateway: inout Registrar) {
+        let host = AgentHost(settings: settings, metrics: TunnelMetrics(gateway.metrics), log: gateway.log)
+        gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
+        registerAgents(host, with: &gateway)
+        registerConsumers(ConsumerRequests(host: host), with: &gateway)
+        var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
+        origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
+        origins.requestFields += [ConsumerRequests.agentField]
+        gateway.allowCrossOrigin(origins)
+    }
+
+    /// ALLOWED_ORIGINS, as the CORS protocol asks for it. Pages of the gateway's own host need no leave.
+    private static func origins(_ policy: OriginPolicy) -> CrossOriginPolicy.Origins {
+        policy.allowsAny ? .anyone : .only(policy.allowed)
+    }
+
+    private func registerAgents(_ host: AgentHost, with gateway: inout Registrar) {
+        var options = WebSocketOptions()
+        options.subprotocols = [TunnelProtocol.subprotocol]
+        options.heartbeat = SocketHeartbeat(settings.heartbeat)
+        options.compresses = false
+        // Data waits in the session; what else is unsent is small, or its agent has stopped reading.
+        options.slowConsumer = .close(limit: settings.terms.sessionWindow)
+        let permission = settings.agentPermission
+        gateway.webSocket("/api/tunnel/agent", access: .signedIn, options: options) { request in
+            guard let principal = request.principal, principal.has(permission) else {
+                throw GatewayFault(
+                    .forbidden, "permission_required",
+                    "Being an agent needs the permission \(permission), or an enrolment; this is a consumer's token.")
+            }
+            return AgentSocket(
+                host: host, user: principal.subject, credential: .token, boundName: nil,
+                address: request.clientAddress, loop: request.loop)
+        }
+    }
+
+    private func registerConsumers(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+        for prefix in ["/api/ollama", "/ollama"] {
+            for pattern in [prefix, prefix + "/{path...}"] {
+                gateway.route(nil, pattern, access: .signedIn) {
+                    try await requests.answer($0, below: prefix.utf8.count, agent: nil)
+                }
+            }
+        }
+        gateway.route(nil, "/api/tunnel/agents/{agent}/ollama/{path...}", access: .signedIn) { request in
+            let name = request.capture("agent") ?? ""
+            let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
+            return try await requests.answer(request, below: prefix, agent: name)
+        }
+        gateway.route(nil, "/api/direct-proxy/{user}/ollama/{path...}", access: .signedIn) { request in
+            let user = request.capture("user") ?? ""
+            guard request.principal?.subject.isExactly(user) == true else {
+                throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
+            }
+            let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count
+            return try await requests.answer(request, below: prefix, agent: nil)
+        }
+    }
+}
