@@ -42,8 +42,7 @@ final class ConsumerRequests: Sendable {
         let hold = ExchangeHold(exchange, on: request.loop)
         let upload = hasBody ? Self.upload(request.body, to: exchange, on: request.loop) : nil
         do {
-            let answer = try await exchange.head(
-                until: began + host.settings.firstByteTimeout, orElse: .firstByteTimeout)
+            let answer = try await head(of: exchange, from: agent, since: began)
             host.metrics.firstByte.observe(
                 microseconds: Int((request.loop.now.nanoseconds - began.nanoseconds) / 1000))
             return response(answer, of: hold, upload, to: request)
@@ -53,6 +52,18 @@ final class ConsumerRequests: Sendable {
             if let upload, let fault = await upload.value { throw fault }
             throw error
         }
+    }
+
+    /// An agent whose connection has just broken gets a shorter time to come back than one that is there to answer.
+    private func head(
+        of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime
+    ) async throws -> StreamAnswer {
+        if !agent.traffic.isAttached {
+            do {
+                return try await exchange.head(until: began + host.settings.connectTimeout, orElse: .reconnecting)
+            } catch TunnelFailure.reconnecting where agent.traffic.isAttached {}
+        }
+        return try await exchange.head(until: began + host.settings.firstByteTimeout, orElse: .firstByteTimeout)
     }
 
     /// The agent to ask.

@@ -48,7 +48,7 @@ package struct Tunnel: Plugin {
 
     private func registerConsumers(_ requests: ConsumerRequests, with gateway: inout Registrar) {
         for prefix in ["/api/ollama", "/ollama"] {
-            for pattern in [prefix, prefix + "/{path...}"] {
+            for pattern in [prefix, prefix + "/", prefix + "/{path...}"] {
                 gateway.route(nil, pattern, access: .signedIn) {
                     try await requests.answer($0, below: prefix.utf8.count, agent: nil)
                 }
