@@ -166,7 +166,7 @@ let package = Package(
         // Writes to a database until the tests of the driver kill it
         .executableTarget(
             name: "sqlitewriter",
-            dependencies: ["GatewayBytes", "GatewayRuntime", "GatewaySQLite", "GatewayTelemetry"],
+            dependencies: ["GatewayRuntime", "GatewaySQLite", "GatewayTelemetry"],
             path: "Tests/SQLiteWriter", swiftSettings: house),
 
         // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures
