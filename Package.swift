@@ -57,32 +57,34 @@ let package = Package(
         borrowed("COpenSSL", pkgConfig: "openssl", debian: "libssl-dev"),
         borrowed("CJWT", pkgConfig: "libjwt", debian: "libjwt-dev"),
         borrowed("CISAL", pkgConfig: "libisal", debian: "libisal-dev"),
+        borrowed("CSQLite", pkgConfig: "sqlite3", debian: "libsqlite3-dev"),
 
         // 1  vocabulary
         gateway("Bytes"),
+        gateway("Locks"),
         gateway("Config", on: ["GatewayBytes"]),
         gateway("Telemetry", on: ["GatewayBytes"]),
 
         // 2  the only threads, timers and file descriptors
-        gateway("Runtime", on: ["CLinux", "GatewayBytes"]),
+        gateway("Runtime", on: ["CLinux", "GatewayBytes", "GatewayLocks"]),
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
         gateway(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
-        gateway("WebSocket", on: ["GatewayBytes", "GatewayCompression", "GatewayHTTP"]),
+        gateway("WebSocket", on: ["GatewayBytes", "GatewayCompression", "GatewayHTTP", "GatewayLocks"]),
         gateway("Tunnel", on: ["GatewayBytes", "GatewayHTTP"]),
-        gateway("TLS", on: ["COpenSSL", "GatewayBytes"]),
-        gateway("Auth", on: ["CJWT", "COpenSSL", "GatewayBytes", "GatewayConfig"]),
+        gateway("TLS", on: ["COpenSSL", "GatewayBytes", "GatewayLocks"]),
+        gateway("Auth", on: ["CJWT", "COpenSSL", "GatewayBytes", "GatewayConfig", "GatewayLocks"]),
 
         // 4  byte streams: a socket, its cipher and its unsent output; the pooled upstream client on top
         gateway("Transport", on: ["GatewayBytes", "GatewayRuntime", "GatewayTLS"]),
         gateway(
             "Upstream",
             on: [
-                "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS",
-                "GatewayTelemetry", "GatewayTransport", "GatewayWebSocket",
+                "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks", "GatewayRuntime",
+                "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayWebSocket",
             ]),
 
         // 5  the tunnel's far ends, for the program alone: they dial out and serve nobody but the gateway
@@ -97,8 +99,8 @@ let package = Package(
         .target(
             name: "PluginKit",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime",
-                "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
+                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayRuntime", "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
             ],
             path: "Sources/Gateway/PluginKit", swiftSettings: house),
 
@@ -106,15 +108,21 @@ let package = Package(
         gateway(
             "Server",
             on: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime",
-                "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream", "GatewayWebSocket",
-                "PluginKit",
+                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayRuntime", "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream",
+                "GatewayWebSocket", "PluginKit",
             ]),
 
-        // 7  plugins: PluginKit and nothing above it, never each other
+        // 6  drivers: one for each system outside of the process, for plugins that need it
+        gateway(
+            "SQLite",
+            on: ["CSQLite", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayTelemetry", "PluginKit"]),
+
+        // 7  plugins: PluginKit and the drivers they need, never each other
         plugin("Echo"),
         plugin("HLS"),
         plugin("Proxy"),
+        plugin("Tunnel", on: ["GatewayTunnel"]),
 
         // 8  the program
         .executableTarget(
@@ -122,6 +130,7 @@ let package = Package(
             dependencies: [
                 "GatewayAgent", "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayServer",
                 "GatewayTLS", "GatewayTelemetry", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin",
+                "TunnelPlugin",
             ],
             path: "Sources/Gateway/App", swiftSettings: house),
 
@@ -133,7 +142,7 @@ let package = Package(
 
         // A running gateway and a client, for the tests of plugins
         .target(
-            name: "PluginTesting", dependencies: ["GatewayServer", "GatewayTelemetry", "PluginKit"],
+            name: "PluginTesting", dependencies: ["GatewayLocks", "GatewayServer", "GatewayTelemetry", "PluginKit"],
             path: "Tests/PluginTesting", swiftSettings: house),
         tests(
             of: "Examples",
@@ -141,10 +150,12 @@ let package = Package(
 
         // What several test targets share; nothing that ships depends on it
         .target(
-            name: "GatewayTestSupport", dependencies: ["GatewayRuntime"], path: "Tests/Support", swiftSettings: house),
+            name: "GatewayTestSupport", dependencies: ["GatewayLocks", "GatewayRuntime"], path: "Tests/Support",
+            swiftSettings: house),
 
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
+        tests(of: "Locks", on: ["GatewayLocks", "GatewayTestSupport"]),
         tests(of: "Config", on: ["GatewayConfig"]),
         tests(of: "Telemetry", on: ["GatewayTelemetry", "GatewayTestSupport"]),
         tests(of: "Runtime", on: ["GatewayRuntime", "GatewayTestSupport"]),
@@ -156,12 +167,23 @@ let package = Package(
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
         tests(of: "Upstream", on: ["GatewayUpstream", "GatewayTestSupport"]),
-        tests(of: "Agent", on: ["GatewayAgent", "GatewayTestSupport", "PluginTesting"]),
+        tests(of: "Agent", on: ["GatewayAgent", "GatewayTestSupport", "PluginTesting", "TunnelPlugin"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "GatewayTestSupport", "EchoPlugin"]),
+        tests(
+            of: "SQLite",
+            on: [
+                "GatewayBytes", "GatewayServer", "GatewaySQLite", "GatewayTestSupport", "PluginTesting", "sqlitewriter",
+            ]),
         tests(of: "Echo", on: ["EchoPlugin"]),
         tests(of: "Proxy", on: ["ProxyPlugin"]),
         tests(of: "HLS", on: ["HLSPlugin"], excluding: ["Golden"]),
+
+        // Writes to a database until the tests of the driver kill it
+        .executableTarget(
+            name: "sqlitewriter",
+            dependencies: ["GatewayRuntime", "GatewaySQLite", "GatewayTelemetry"],
+            path: "Tests/SQLiteWriter", swiftSettings: house),
 
         // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures
         .executableTarget(

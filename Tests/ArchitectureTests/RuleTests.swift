@@ -56,6 +56,13 @@ struct RuleTests {
         #expect(lines(ImportRules.keepsPluginsApart, in: Self.echo, "import PluginKit\nimport \(module)") == [2])
     }
 
+    @Test("a plugin may use a driver")
+    func driver() {
+        let text = "import PluginKit\nimport GatewaySQLite"
+        #expect(lines(ImportRules.keepsPluginsApart, in: Self.echo, text).isEmpty)
+        #expect(lines(ImportRules.pointsDown, in: Self.echo, text).isEmpty)
+    }
+
     @Test("a C library outside its wrapper, or let out of it")
     func cLibrary() {
         #expect(lines(ImportRules.hidesC, in: Self.http, "internal import CZlib") == [1])
@@ -82,6 +89,13 @@ struct RuleTests {
     func thread(_ text: String) {
         #expect(lines(HouseRules.startsNoThreads, in: Self.http, text) == [1])
         #expect(lines(HouseRules.startsNoThreads, in: "Sources/Gateway/Runtime/Sample.swift", text).isEmpty)
+    }
+
+    @Test("a lock that the thread sanitizer does not see")
+    func lock() {
+        #expect(lines(HouseRules.locksVisibly, in: Self.http, "// Why not Mutex\nlet a = Mutex(1)") == [2])
+        #expect(lines(HouseRules.locksVisibly, in: Self.http, "let a: Mutex<Int>") == [1])
+        #expect(lines(HouseRules.locksVisibly, in: Self.http, "let a = Guarded(1)").isEmpty)
     }
 
     @Test("an unchecked conformance nobody answers for")

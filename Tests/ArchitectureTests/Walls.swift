@@ -2,8 +2,8 @@
 ///
 /// The same picture as `Package.swift`, written a second time on purpose: a new arrow has to be drawn twice.
 let rows: [[String]] = [
-    ["CLinux", "CZlib", "COpenSSL", "CJWT", "CISAL"],
-    ["GatewayBytes"],
+    ["CLinux", "CZlib", "COpenSSL", "CJWT", "CISAL", "CSQLite"],
+    ["GatewayBytes", "GatewayLocks"],
     ["GatewayConfig", "GatewayTelemetry"],
     ["GatewayRuntime"],
     ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth"],
@@ -11,13 +11,16 @@ let rows: [[String]] = [
     ["GatewayTransport"],
     ["GatewayUpstream"],
     ["GatewayAgent", "PluginKit"],
-    ["GatewayServer"],
-    ["EchoPlugin", "HLSPlugin", "ProxyPlugin", "ExamplePlugin"],
+    ["GatewayServer", "GatewaySQLite"],
+    ["EchoPlugin", "HLSPlugin", "ProxyPlugin", "TunnelPlugin", "ExamplePlugin"],
     ["gateway"],
 ]
 
 /// Bytes in, events out: a protocol that cannot reach a socket or a timer can be tested and fuzzed in memory.
 let protocols: Set = ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayWebSocket", "GatewayTunnel"]
+
+/// One for each system outside of the process. A plugin may import those it needs, besides PluginKit.
+let drivers: Set = ["GatewaySQLite"]
 
 /// Each C library has one Swift importer, which owns, frees and translates; no C type leaves it.
 ///
@@ -28,6 +31,7 @@ let importersOfC: [String: Set<String>] = [
     "CZlib": ["GatewayCompression"],
     "CISAL": ["GatewayCompression"],
     "CJWT": ["GatewayAuth"],
+    "CSQLite": ["GatewaySQLite"],
     "COpenSSL": ["GatewayAuth", "GatewayTLS"],
 ]
 
@@ -41,6 +45,7 @@ let importersOfToolchain: [String: Set<String>?] = [
     "FoundationEssentials": [],
     "Glibc": [
         "GatewayRuntime",
+        "GatewayLocks",  // a mutex, by which threads may wait for each other and for nothing else
         "GatewayTelemetry",  // the sink writes log lines from a thread of its own
         "GatewayHTTP",  // memchr, which no loop of ours beats
     ],
@@ -53,7 +58,7 @@ let ownersOfThreads: Set = ["GatewayRuntime", "GatewayTelemetry"]
 let publicModule = "PluginKit"
 
 /// Public only to be inlined: the compiler inlines no `package` declaration into another module.
-let publicFiles: Set = ["Sources/Gateway/Bytes/OutputBuffer.swift"]
+let publicFiles: Set = ["Sources/Gateway/Bytes/OutputBuffer.swift", "Sources/Gateway/Locks/Guarded.swift"]
 
 let longestFile = 500
 

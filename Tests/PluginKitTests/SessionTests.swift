@@ -30,6 +30,7 @@ private final class Socket: WebSocket {
         return true
     }
 
+    func pong() {}
     func close(_ code: CloseCode, reason: String) { self.code = code }
     func pause() { isPaused = true }
     func resume() { isPaused = false }

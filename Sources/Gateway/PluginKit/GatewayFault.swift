@@ -43,6 +43,7 @@ package struct GatewayFault: Error, Sendable {
     package init(unexpected error: any Error) {
         switch error {
         case let error as UpstreamError: self.init(error)
+        case let error as CircuitOpen: self.init(error)
         case is WorkerPool.Busy:
             self.init(.serviceUnavailable, "busy", "The gateway is busy. Try again.", source: .gateway)
         default:

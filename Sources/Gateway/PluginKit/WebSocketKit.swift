@@ -13,6 +13,11 @@ package protocol WebSocketHandler: AnyObject {
     func received(_ message: WebSocketMessage, on socket: any WebSocket)
     /// Output that had piled up has left; a handler that stopped writing may go on.
     func drained(_ socket: any WebSocket)
+    /// The gateway will end. Told at most once.
+    ///
+    /// - Returns: Whether the handler closes the socket itself, once its work is done; what is still open at DRAIN_TIMEOUT
+    ///   is cut off. Otherwise, as by default, the gateway closes it within DRAIN_JITTER.
+    func draining(_ socket: any WebSocket) -> Bool
     /// Told once, last. 1006 when the connection broke without a close frame.
     func closed(_ socket: any WebSocket, code: CloseCode, reason: String)
 }
@@ -20,6 +25,7 @@ package protocol WebSocketHandler: AnyObject {
 extension WebSocketHandler {
     package func opened(_ socket: any WebSocket) {}
     package func drained(_ socket: any WebSocket) {}
+    package func draining(_ socket: any WebSocket) -> Bool { false }
     package func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {}
 }
 
@@ -73,6 +79,9 @@ package protocol WebSocket: AnyObject {
     /// - Returns: As ``send(_:_:)``, whose policy holds here too.
     @discardableResult
     func send(_ message: PreparedMessage) -> Bool
+    /// Sends a pong that nobody asked for (RFC 6455 §5.5.3): for protocols with a ping of their own, whose clients may
+    /// wait for either answer.
+    func pong()
     /// Starts the closing handshake.
     ///
     /// - Parameter code: One that may stand in a close frame, or ``CloseCode/withoutCode`` for a frame without. Any other
@@ -112,6 +121,13 @@ package enum SlowConsumerPolicy: Sendable {
     case drop(limit: Int)
 }
 
+/// A heartbeat of a route's own. One object for all its sockets, which hold a reference.
+package final class SocketHeartbeat: Sendable {
+    package let policy: HeartbeatPolicy
+
+    package init(_ policy: HeartbeatPolicy) { self.policy = policy }
+}
+
 /// What a route lets its sockets do.
 package struct WebSocketOptions: Sendable {
     /// Application subprotocols, best first.
@@ -120,6 +136,10 @@ package struct WebSocketOptions: Sendable {
     package var origins: OriginPolicy?
     /// `nil` takes the server's limit (WEBSOCKET_SEND_BUFFER) and closes.
     package var slowConsumer: SlowConsumerPolicy?
+    /// `nil` takes the server's (PING_INTERVAL and its like).
+    package var heartbeat: SocketHeartbeat?
+    /// Whether permessage-deflate may be agreed on; only if the server's settings agree too.
+    package var compresses = true
 
     package init() {}
 }

@@ -22,6 +22,8 @@ struct GenerationBuilder: Sendable {
     let failures: FailureLimiter
     /// One for the life of the process: its settings change under it, its pools stay.
     let upstream: UpstreamClient
+    /// What is known of services outlives the settings too.
+    let breakers: CircuitBreakers
     private let stateDirectory: String
     private let firstTrust: UpstreamTrust
 
@@ -34,6 +36,7 @@ struct GenerationBuilder: Sendable {
         self.shared = shared
         self.logs = logs
         self.readiness = readiness
+        breakers = CircuitBreakers(settings.breakers.rule, log: logs.logger("breakers"))
         stateDirectory = settings.operations.stateDirectory
         failures = FailureLimiter(limit: settings.failuresPerMinute)
         firstTrust = try Self.trust(settings.upstream, after: nil)
@@ -63,7 +66,8 @@ struct GenerationBuilder: Sendable {
         let access = try access(configuration, after: previous, metrics)
 
         var problems: [String] = []
-        let plugins = instances(configuration, after: previous, metrics.registry, &problems)
+        let plugins = instances(
+            configuration, after: previous, metrics.registry, isTrial ? CircuitBreakers() : breakers, &problems)
         var registrations = Registrations()
         for plugin in plugins { registrations.append(plugin.registrations) }
         OperationsRoutes(
@@ -86,6 +90,7 @@ struct GenerationBuilder: Sendable {
         shared.adopt(settings)
         failures.limit = settings.failuresPerMinute
         logs.level = settings.log.level
+        breakers.rule = settings.breakers.rule
         upstream.replaceSettings(
             settings.upstream, sockets: shared.upstreamSockets(settings), tls: generation.upstreamTrust.context)
     }
@@ -139,7 +144,8 @@ struct GenerationBuilder: Sendable {
     // MARK: Plugins
 
     private func instances(
-        _ configuration: Configuration, after previous: Generation?, _ registry: Metrics, _ problems: inout [String]
+        _ configuration: Configuration, after previous: Generation?, _ registry: Metrics, _ breakers: CircuitBreakers,
+        _ problems: inout [String]
     ) -> [PluginInstance] {
         let socketPaths = Array(Set(["/", configuration.core.webSocket.path])).sorted()
         var instances: [PluginInstance] = []
@@ -153,7 +159,7 @@ struct GenerationBuilder: Sendable {
             if let known = previous?.plugins.first(where: { $0.name == state.name }), known.isWhat(settings, context) {
                 instances.append(known)
             } else {
-                instances.append(register(plugin, settings, context, registry, &problems))
+                instances.append(register(plugin, settings, context, registry, breakers, &problems))
             }
         }
         return instances
@@ -161,11 +167,12 @@ struct GenerationBuilder: Sendable {
 
     private func register<P: Plugin>(
         _ plugin: P, _ settings: [String: SettingDigest], _ context: GatewayContext, _ registry: Metrics,
-        _ problems: inout [String]
+        _ breakers: CircuitBreakers, _ problems: inout [String]
     ) -> PluginInstance {
         let metrics = PluginMetrics(plugin: P.name, registry: registry)
         var registrar = Registrar(
-            plugin: P.name, metrics: metrics, upstream: upstream, log: logs.logger(P.name.literal), context: context)
+            plugin: P.name, metrics: metrics, upstream: upstream, breakers: breakers,
+            log: logs.logger(P.name.literal), stateDirectory: stateDirectory, context: context)
         plugin.register(with: &registrar)
         problems += metrics.problems
         return PluginInstance(

@@ -28,7 +28,7 @@ extension HTTPConnection {
         } catch {
             return GatewayFault(error).response(requestID: request.id)
         }
-        let deflate = server.codecs.negotiate(acceptance.extensions)
+        let deflate = options.compresses ? server.codecs.negotiate(acceptance.extensions) : nil
         stream.write {
             acceptance.appendResponse(
                 deflate: deflate?.parameters, fields: Self.ownFields(fields), to: &$0)
@@ -39,7 +39,7 @@ extension HTTPConnection {
             cameByOrigin: options.origins == nil && request.header(.origin) != nil)
         let socket = WebSocketConnection(
             stream: stream, server: server, request: request, subprotocol: acceptance.subprotocol, deflate: deflate,
-            policy: options.slowConsumer, grounds: grounds)
+            policy: options.slowConsumer, heartbeat: options.heartbeat, grounds: grounds)
         phase = .upgraded
         server.upgraded(self, to: socket)
         socket.begin(upgrade.makeHandler(request), early: takeEarlyBytes())

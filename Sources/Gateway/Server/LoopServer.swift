@@ -371,7 +371,7 @@ final class LoopServer {
         // All sockets must have their turn before the time is up.
         let operations = settings.operations
         let jitter = min(operations.closeJitter, operations.drainTimeout / 2).wholeNanoseconds
-        for socket in sockets.values {
+        for socket in sockets.values where !socket.drain() {
             let wait = jitter == 0 ? 0 : UInt64.random(in: 0..<jitter)
             socket.leave(at: MonotonicTime(nanoseconds: loop.now.nanoseconds + wait), .shuttingDown)
         }

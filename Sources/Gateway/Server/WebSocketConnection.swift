@@ -34,6 +34,8 @@ final class WebSocketConnection {
     private var sentAtBeat: UInt64 = 0
     /// `nil` closes beyond the server's limit.
     private let policy: SlowConsumerPolicy?
+    /// `nil` beats as the server says.
+    private let ownHeartbeat: SocketHeartbeat?
     let grounds: SocketGrounds
     private var dropped = 0
     private var isPaused = false
@@ -45,18 +47,21 @@ final class WebSocketConnection {
 
     init(
         stream: ByteStream, server: LoopServer, request: Request, subprotocol: String?, deflate: DeflateContext?,
-        policy: SlowConsumerPolicy?, grounds: SocketGrounds
+        policy: SlowConsumerPolicy?, heartbeat own: SocketHeartbeat?, grounds: SocketGrounds
     ) {
         self.stream = stream
         self.server = server
         self.subprotocol = subprotocol
         self.policy = policy
         self.grounds = grounds
+        ownHeartbeat = own
         requestID = request.id
         principal = request.principal
         reader = MessageReader(role: .server, limits: server.messageLimits, deflate: deflate)
-        heartbeat = Heartbeat(server.heartbeatPolicy, startingAt: stream.loop.now.nanoseconds)
+        heartbeat = Heartbeat(own?.policy ?? server.heartbeatPolicy, startingAt: stream.loop.now.nanoseconds)
     }
+
+    private var heartbeatPolicy: HeartbeatPolicy { ownHeartbeat?.policy ?? server.heartbeatPolicy }
 
     /// Takes the stream over. `early` are bytes that came with the request.
     func begin(_ handler: any WebSocketHandler, early: [UInt8]) {
@@ -82,7 +87,7 @@ final class WebSocketConnection {
 
     private func process(_ bytes: UnsafeMutableRawBufferPointer) {
         var input = unsafe bytes
-        heartbeat.heard(at: now, server.heartbeatPolicy)
+        heartbeat.heard(at: now, heartbeatPolicy)
         do throws(ProtocolViolation) {
             while stream.isOpen, closing.mayRead {
                 let event = try unsafe reader.next(&input, using: server.codecs)
@@ -139,7 +144,7 @@ final class WebSocketConnection {
         roundTripNanoseconds = nanoseconds
         server.metrics.sockets.roundTrip.observe(microseconds: Int(nanoseconds / 1000))
         // The timer waits for this pong's time-out, which may be later than the next ping.
-        let next = stream.loop.now + server.settings.webSocket.pingInterval
+        let next = MonotonicTime(nanoseconds: now + heartbeatPolicy.interval)
         if closing == .open, next < nextBeat {
             nextBeat = next
             if next < stream.deadline { stream.deadline = next }
@@ -242,15 +247,15 @@ final class WebSocketConnection {
     }
 
     private func beat() {
-        switch heartbeat.tick(at: now, server.heartbeatPolicy) {
+        switch heartbeat.tick(at: now, heartbeatPolicy) {
         case .wait(let until): nextBeat = MonotonicTime(nanoseconds: until)
         case .ping(let until):
             stream.write { FrameWriter.append(.ping, heartbeat.payload, to: &$0) }
             server.metrics.sockets.pingsSent.increment()
             nextBeat = MonotonicTime(nanoseconds: until)
         case .close where isDeafButAlive:
-            heartbeat.heard(at: now, server.heartbeatPolicy)
-            nextBeat = stream.loop.now + server.settings.webSocket.pingInterval
+            heartbeat.heard(at: now, heartbeatPolicy)
+            nextBeat = MonotonicTime(nanoseconds: now + heartbeatPolicy.interval)
         case .close(let code): close(code, reason: "Connection timeout")
         }
         sentAtBeat = stream.sent
@@ -270,10 +275,18 @@ final class WebSocketConnection {
         schedule()
     }
 
+    /// The gateway will end.
+    ///
+    /// - Returns: Whether the plugin sees to the socket's end itself.
+    func drain() -> Bool {
+        guard isStaying, let handler else { return false }
+        return handler.draining(self)
+    }
+
     /// The server's policy is another: the silence counts anew, from a moment of each socket's own within an interval,
     /// so that not all are pinged at once.
     func heartbeatChanged() {
-        guard closing == .open else { return }
+        guard closing == .open, ownHeartbeat == nil else { return }
         let policy = server.heartbeatPolicy
         heartbeat.heard(at: now - min(now, UInt64.random(in: 0..<policy.interval)), policy)
         schedule()
@@ -352,6 +365,12 @@ extension WebSocketConnection: WebSocket {
         notifyDropped()
         server.metrics.sockets.messagesSent.increment()
         return true
+    }
+
+    func pong() {
+        guard closing.mayWrite, stream.isOpen else { return }
+        stream.write { unsafe FrameWriter.append(.pong, UnsafeRawBufferPointer(start: nil, count: 0), to: &$0) }
+        if stream.unsent > 2 * server.sendLimit { stream.abort() }
     }
 
     func close(_ code: CloseCode, reason: String) {

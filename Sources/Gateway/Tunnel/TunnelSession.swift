@@ -210,6 +210,9 @@ package final class TunnelSession {
 
     func sendControl(_ message: TunnelMessage) { carrier?.send(text: message.text) }
 
+    /// Sends what is about no stream, if there is a carrier.
+    package func tell(_ message: TunnelMessage) { sendControl(message) }
+
     func consumed(_ count: Int, of stream: TunnelStream) {
         stream.input.consume(count)
         held -= count

@@ -1,0 +1,75 @@
+import GatewayTunnel
+import PluginKit
+
+/// Lets agents in, and says who came and went.
+final class AgentHost: Sendable {
+    let settings: TunnelSettings
+    let directory: AgentDirectory
+    let metrics: TunnelMetrics
+    private let log: Logger
+    /// Between looks at whether an agent of a gateway that ends has finished.
+    let drainPause = Duration.milliseconds(250)
+
+    init(settings: TunnelSettings, metrics: TunnelMetrics, log: Logger) {
+        self.settings = settings
+        self.metrics = metrics
+        self.log = log
+        directory = AgentDirectory(limit: settings.agents, perUser: settings.agentsPerUser)
+    }
+
+    /// A session that does not run yet. On `loop`, where it will live.
+    func makeSession(
+        _ hello: TunnelHello, user: String, credential: AgentCredential, address: IPAddress, loop: EventLoop
+    ) -> (AgentRecord, AgentLink) {
+        let place = Place()
+        let link = AgentLink(loop: loop, terms: settings.terms) { [host = self] in
+            if let record = place.record { host.ended(record) }
+        }
+        let (seconds, nanoseconds) = WallClock.read()
+        let record = AgentRecord(
+            user: user, credential: credential, session: Self.randomText(12), secret: Secret(Self.randomText(32)),
+            hello: hello, connectedAt: Double(seconds) + Double(nanoseconds) / 1e9, address: address,
+            link: LoopBound(link, on: loop))
+        place.record = record
+        return (record, link)
+    }
+
+    /// Breaks the circle between a link that reports its end and the record that leads to the link.
+    private final class Place {
+        weak var record: AgentRecord?
+    }
+
+    private static func randomText(_ count: Int) -> String {
+        var system = SystemRandomNumberGenerator()
+        return Base64URL.encode((0..<count).map { _ in UInt8.random(in: .min ... .max, using: &system) })
+    }
+
+    // MARK: What happens
+
+    func joined(_ record: AgentRecord, replacing older: AgentRecord? = nil) {
+        metrics.agentsConnected.set(directory.count)
+        metrics.sessions.with(older == nil ? "new" : "takeover").increment()
+        let what: StaticString = older == nil ? "agent connected" : "agent took over its name"
+        log.info(
+            what, .string("user", record.user), .string("agent", record.name),
+            .string("software", record.software), .string("address", "\(record.address)"))
+        older?.link.run { $0.end(.lost, "the same agent connected again", closing: .replaced) }
+    }
+
+    func resumed(_ record: AgentRecord) {
+        metrics.sessions.with("resumed").increment()
+        log.info("agent resumed", .string("user", record.user), .string("agent", record.name))
+    }
+
+    func left(_ record: AgentRecord, _ code: CloseCode) {
+        log.info(
+            "agent's connection ended", .string("user", record.user), .string("agent", record.name),
+            .int("code", Int(code.rawValue)))
+    }
+
+    private func ended(_ record: AgentRecord) {
+        directory.remove(record)
+        metrics.agentsConnected.set(directory.count)
+        log.info("agent left", .string("user", record.user), .string("agent", record.name))
+    }
+}

@@ -1,0 +1,207 @@
+import GatewayTunnel
+import PluginKit
+
+/// One carrier's WebSocket on its loop: the hello, then messages to and from the session.
+final class AgentSocket: WebSocketHandler, TimerTarget {
+    private enum Phase {
+        case waiting
+        case bound(AgentRecord)
+        case over
+    }
+
+    private let host: AgentHost
+    private let user: String
+    private let credential: AgentCredential
+    /// The name that the credential is bound to, if it is.
+    private let boundName: String?
+    private let address: IPAddress
+    private let loop: EventLoop
+    private var socket: (any WebSocket)?
+    private var phase = Phase.waiting
+    private var helloTimer = TimerToken.none
+    private var me: LoopBound<AgentSocket>?
+    /// Passed on for a session on another loop, and not yet reported to it.
+    private var unreported = 0
+
+    init(
+        host: AgentHost, user: String, credential: AgentCredential, boundName: String?, address: IPAddress,
+        loop: EventLoop
+    ) {
+        self.host = host
+        self.user = user
+        self.credential = credential
+        self.boundName = boundName
+        self.address = address
+        self.loop = loop
+    }
+
+    func opened(_ socket: any WebSocket) {
+        self.socket = socket
+        me = LoopBound(self, on: loop)
+        helloTimer = loop.setTimer(at: loop.now + host.settings.helloTimeout, for: self)
+    }
+
+    func timerFired(tag: UInt32) {
+        switch tag {
+        case Tag.drain: closeWhenIdle()
+        default: if case .waiting = phase { close(.policyViolation, "no hello came in time") }
+        }
+    }
+
+    private enum Tag {
+        static let hello: UInt32 = 0
+        static let drain: UInt32 = 1
+    }
+
+    func received(_ message: WebSocketMessage, on socket: any WebSocket) {
+        guard let me else { return }
+        switch phase {
+        case .over: break
+        case .waiting: hello(message, me)
+        case .bound(let record):
+            let kind = message.kind
+            if let link = record.link.here {
+                unsafe message.withBytes { unsafe link.received(kind, $0, from: me) }
+            } else {
+                let bytes = message.bytes
+                record.link.run { link in
+                    unsafe bytes.withUnsafeBytes { unsafe link.received(kind, $0, from: me) }
+                }
+            }
+            note(socket, record)
+        }
+    }
+
+    private func note(_ socket: any WebSocket, _ record: AgentRecord) {
+        if let nanoseconds = socket.roundTripNanoseconds {
+            record.traffic.roundTrip.value = Int(nanoseconds / 1000)
+        }
+    }
+
+    // MARK: Hello
+
+    private func hello(_ message: WebSocketMessage, _ me: LoopBound<AgentSocket>) {
+        loop.cancelTimer(helloTimer)
+        do throws(TunnelViolation) {
+            guard message.kind == .text, case .hello(let hello) = try TunnelMessage(message.bytes) else {
+                throw TunnelViolation("the first message is a hello")
+            }
+            guard boundName == nil || boundName?.isExactly(hello.name) == true else {
+                return close(.forbidden, "this enrolment is for another name")
+            }
+            if let resumption = hello.resumption, let record = resumable(hello, resumption) {
+                return resume(record, resumption, me, hello)
+            }
+            begin(hello, me)
+        } catch {
+            close(.protocolError, error.message)
+        }
+    }
+
+    /// Only the same credential of the same user with the session's own secret goes on with it.
+    private func resumable(_ hello: TunnelHello, _ resumption: TunnelHello.Resumption) -> AgentRecord? {
+        guard let record = host.directory.session(resumption.session), record.user.isExactly(user),
+            record.credential == credential, record.name.isExactly(hello.name),
+            resumption.secret.isTheSame(as: record.secret)
+        else { return nil }
+        return record
+    }
+
+    private func resume(
+        _ record: AgentRecord, _ resumption: TunnelHello.Resumption, _ me: LoopBound<AgentSocket>, _ hello: TunnelHello
+    ) {
+        phase = .bound(record)
+        host.resumed(record)
+        let loop = loop
+        record.link.run { link in
+            let carrier = AgentCarrier(me, home: record.link.loop)
+            guard !link.resume(on: carrier, resumption) else { return }
+            // It ended between the look-up and now.
+            loop.submit { me.here?.begin(hello, me) }
+        }
+    }
+
+    private func begin(_ hello: TunnelHello, _ me: LoopBound<AgentSocket>) {
+        guard socket != nil else { return }
+        let (record, link) = host.makeSession(
+            hello, user: user, credential: credential, address: address, loop: loop)
+        switch host.directory.add(record) {
+        case .listed: host.joined(record)
+        case .replacing(let older): host.joined(record, replacing: older)
+        case .nameTaken: return close(.nameTaken, "another agent is called \(hello.name)")
+        case .tooMany: return close(.tooManyAgents, "as many agents are connected as allowed")
+        }
+        phase = .bound(record)
+        let welcome = TunnelWelcome(session: record.session, secret: record.secret, terms: host.settings.terms)
+        let carrier = AgentCarrier(me, home: loop)
+        carrier.send(text: TunnelMessage.welcome(welcome).text)
+        link.begin(on: carrier, counting: record.traffic)
+    }
+
+    // MARK: For the session
+
+    var unsentBytes: Int { socket?.unsentBytes ?? 0 }
+
+    func send(_ kind: WebSocketMessage.Kind, _ bytes: UnsafeRawBufferPointer) {
+        guard let socket else { return }
+        unsafe socket.send(kind, bytes)
+        guard case .bound(let record) = phase else { return }
+        record.traffic.bytesToAgent.add(bytes.count)
+        guard record.link.here == nil else { return }
+        unreported += bytes.count
+        if socket.unsentBytes == 0 { report(record) }
+    }
+
+    /// Lets the session on the other loop go on.
+    private func report(_ record: AgentRecord) {
+        guard let me else { return }
+        let count = unreported
+        unreported = 0
+        record.link.run { $0.drained(me, sent: count) }
+    }
+
+    func close(_ code: CloseCode, _ reason: String) {
+        phase = .over
+        socket?.close(code, reason: reason)
+    }
+
+    func drained(_ socket: any WebSocket) {
+        if case .bound(let record) = phase { report(record) }
+    }
+
+    // MARK: End
+
+    /// The agent opens its next carrier first; what runs here finishes here.
+    func draining(_ socket: any WebSocket) -> Bool {
+        guard case .bound(let record) = phase else { return false }
+        record.link.run { $0.tellDrain() }
+        _ = loop.setTimer(at: loop.now + host.drainPause, for: self, tag: Tag.drain)
+        return true
+    }
+
+    private func closeWhenIdle() {
+        guard let me, socket != nil, case .bound(let record) = phase else { return }
+        let loop = loop
+        record.link.run { link in
+            if link.openStreams == 0 {
+                link.end(.lost, "the gateway ends")
+            } else {
+                loop.submit { me.here?.lookAgain() }
+            }
+        }
+    }
+
+    private func lookAgain() {
+        guard socket != nil else { return }
+        _ = loop.setTimer(at: loop.now + host.drainPause, for: self, tag: Tag.drain)
+    }
+
+    func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {
+        loop.cancelTimer(helloTimer)
+        self.socket = nil
+        guard case .bound(let record) = phase, let me else { return }
+        phase = .over
+        host.left(record, code)
+        record.link.run { $0.lost(me) }
+    }
+}

@@ -1,0 +1,210 @@
+import GatewayTunnel
+import PluginKit
+
+/// A consumer's end of one stream, on the consumer's loop.
+///
+/// One task reads and another may write; both wait here. What arrives is acknowledged when the next piece is asked for, so
+/// a consumer that reads slowly slows its own stream.
+final class Exchange {
+    private let loop: EventLoop
+    private let window: Int
+    private var port: LoopBound<ExchangePort>?
+    private var isCancelled = false
+
+    private var answer: StreamAnswer?
+    private var chunks: [[UInt8]] = []
+    private var firstChunk = 0
+    /// Handed to the consumer and not acknowledged.
+    private var inHand = 0
+    private var isInputEnded = false
+    private var failure: TunnelFailure?
+    private var reader: LoopWait?
+
+    private var room: Int
+    private var writer: LoopWait?
+
+    private init(loop: EventLoop, window: Int) {
+        self.loop = loop
+        self.window = window
+        room = window
+    }
+
+    /// Asks an agent. Returns at once; what comes of it shows in ``head(within:)``.
+    ///
+    /// - Parameter ends: Whether nothing will be written.
+    static func open(
+        _ request: StreamRequest, ends: Bool, at agent: AgentRecord, terms: TunnelTerms, on loop: EventLoop
+    )
+        -> Exchange
+    {
+        let exchange = Exchange(loop: loop, window: terms.streamWindow)
+        let handle = LoopBound(exchange, on: loop)
+        agent.link.run { link in
+            let port = link.open(request, ends: ends, for: handle).map { LoopBound($0, on: agent.link.loop) }
+            handle.run { $0.opened(port, limit: terms.streams) }
+        }
+        return exchange
+    }
+
+    private func opened(_ port: LoopBound<ExchangePort>?, limit: Int) {
+        guard let port else { return fail(.channelLimit(limit)) }
+        guard !isCancelled else { return port.run { $0.cancel() } }
+        if failure == nil { self.port = port }
+        writer?.wake()
+    }
+
+    // MARK: Reading
+
+    /// The head of the answer.
+    ///
+    /// - Throws: ``TunnelFailure``, or `CancellationError`.
+    func head(until deadline: MonotonicTime, orElse late: TunnelFailure) async throws -> StreamAnswer {
+        while true {
+            if let answer { return answer }
+            if let failure { throw failure }
+            try await waitToRead(until: deadline, orElse: late)
+        }
+    }
+
+    /// The next bytes as they arrive; `nil` at the end.
+    ///
+    /// - Throws: As ``head(until:orElse:)``.
+    func next(until deadline: MonotonicTime, orElse late: TunnelFailure) async throws -> [UInt8]? {
+        acknowledge()
+        while true {
+            if firstChunk < chunks.count { return take() }
+            if isInputEnded { return nil }
+            if let failure { throw failure }
+            try await waitToRead(until: deadline, orElse: late)
+        }
+    }
+
+    private func take() -> [UInt8] {
+        let chunk = chunks[firstChunk]
+        chunks[firstChunk] = []
+        firstChunk += 1
+        if firstChunk == chunks.count {
+            chunks.removeAll(keepingCapacity: true)
+            firstChunk = 0
+        }
+        inHand = chunk.count
+        return chunk
+    }
+
+    private func acknowledge() {
+        guard inHand > 0 else { return }
+        let count = inHand
+        inHand = 0
+        port?.run { $0.consume(count) }
+    }
+
+    private func waitToRead(until deadline: MonotonicTime, orElse late: TunnelFailure) async throws {
+        let wait = LoopWait()
+        reader = wait
+        defer { reader = nil }
+        switch await wait.run(on: loop, until: deadline) {
+        case .woken: break
+        case .late: throw late
+        case .cancelled: throw CancellationError()
+        }
+    }
+
+    // MARK: Writing
+
+    /// Sends bytes to the agent; suspends while as many as allowed are under way.
+    ///
+    /// - Throws: ``TunnelFailure`` once the stream is over, or `CancellationError`.
+    func write(_ bytes: [UInt8]) async throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            if let failure { throw failure }
+            guard let port, room > 0 else {
+                try await waitToWrite()
+                continue
+            }
+            let part = Array(rest.prefix(room))
+            rest = rest.dropFirst(part.count)
+            room -= part.count
+            port.run { $0.write(part) }
+        }
+    }
+
+    /// Everything has been written.
+    func finishWriting() async throws {
+        while port == nil {
+            if let failure { throw failure }
+            try await waitToWrite()
+        }
+        port?.run { $0.endOutput() }
+    }
+
+    private func waitToWrite() async throws {
+        let wait = LoopWait()
+        writer = wait
+        defer { writer = nil }
+        guard await wait.run(on: loop) == .woken else { throw CancellationError() }
+    }
+
+    // MARK: The stream's side
+
+    /// Whether no more can come of it.
+    var isOver: Bool { failure != nil || isInputEnded }
+
+    func answered(_ answer: StreamAnswer) {
+        self.answer = answer
+        reader?.wake()
+    }
+
+    func received(_ bytes: [UInt8]) {
+        chunks.append(bytes)
+        reader?.wake()
+    }
+
+    func inputEnded() {
+        isInputEnded = true
+        reader?.wake()
+    }
+
+    func roomGrew(by count: Int) {
+        room += count
+        if room > 0 { writer?.wake() }
+    }
+
+    /// The stream is over; `nil` when it was complete.
+    func finished(_ failure: TunnelFailure?) {
+        port = nil
+        if let failure { fail(failure) }
+    }
+
+    private func fail(_ failure: TunnelFailure) {
+        if self.failure == nil { self.failure = failure }
+        reader?.wake()
+        writer?.wake()
+    }
+
+    /// The consumer wants no more: the agent stops the work. No effect on a stream that is complete.
+    func cancel() {
+        guard !isCancelled else { return }
+        isCancelled = true
+        port?.run { $0.cancel() }
+        port = nil
+        fail(.reset(.cancelled, ""))
+    }
+}
+
+/// Cancels an exchange when whoever holds this lets go of it: a consumer can vanish in many places.
+final class ExchangeHold {
+    let exchange: Exchange
+    private let loop: EventLoop
+
+    init(_ exchange: Exchange, on loop: EventLoop) {
+        self.exchange = exchange
+        self.loop = loop
+    }
+
+    deinit {
+        // Safe: touched on its loop only.
+        nonisolated(unsafe) let exchange = exchange
+        if loop.isCurrent { unsafe exchange.cancel() } else { loop.submit { unsafe exchange.cancel() } }
+    }
+}

@@ -1,0 +1,112 @@
+import GatewayTunnel
+package import PluginKit
+
+/// Reaches servers behind NAT: agents beside them connect here, and their users' requests go through.
+package struct Tunnel: Plugin {
+    package static let name: PluginName = "tunnel"
+    package static let summary = "Carries requests and connections to agents on machines behind NAT."
+
+    private let settings: TunnelSettings
+
+    package init(settings: TunnelSettings) { self.settings = settings }
+
+    package func register(with gateway: inout Registrar) {
+        let host = AgentHost(settings: settings, metrics: TunnelMetrics(gateway.metrics), log: gateway.log)
+        gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
+        registerAgents(host, with: &gateway)
+        let requests = ConsumerRequests(host: host)
+        registerConsumers(requests, with: &gateway)
+        registerSockets(requests, with: &gateway)
+        var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
+        origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
+        origins.requestFields += [ConsumerRequests.agentField]
+        gateway.allowCrossOrigin(origins)
+    }
+
+    /// ALLOWED_ORIGINS, as the CORS protocol asks for it. Pages of the gateway's own host need no leave.
+    private static func origins(_ policy: OriginPolicy) -> CrossOriginPolicy.Origins {
+        policy.allowsAny ? .anyone : .only(policy.allowed)
+    }
+
+    private func registerAgents(_ host: AgentHost, with gateway: inout Registrar) {
+        var options = WebSocketOptions()
+        options.subprotocols = [TunnelProtocol.subprotocol]
+        options.heartbeat = SocketHeartbeat(settings.heartbeat)
+        options.compresses = false
+        // Data waits in the session; what else is unsent is small, or its agent has stopped reading.
+        options.slowConsumer = .close(limit: settings.terms.sessionWindow)
+        let permission = settings.agentPermission
+        gateway.webSocket("/api/tunnel/agent", access: .signedIn, options: options) { request in
+            guard let principal = request.principal, principal.has(permission) else {
+                throw GatewayFault(
+                    .forbidden, "permission_required",
+                    "Being an agent needs the permission \(permission), or an enrolment; this is a consumer's token.")
+            }
+            return AgentSocket(
+                host: host, user: principal.subject, credential: .token, boundName: nil,
+                address: request.clientAddress, loop: request.loop)
+        }
+    }
+
+    private func registerSockets(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+        let host = requests.host
+        let count = SocketCount(limit: settings.agentsPerUser)
+        var envelopes = WebSocketOptions()
+        envelopes.subprotocols = ["tunnel.v1.json"]
+        for path in gateway.context.mainSocketPaths {
+            gateway.webSocket(path, access: .signedIn, options: envelopes) { request in
+                let user = request.principal?.subject ?? ""
+                guard count.take(user) else {
+                    throw GatewayFault(
+                        .tooManyRequests, "CONNECTION_LIMIT",
+                        "Connection limit exceeded. Maximum \(host.settings.agentsPerUser) concurrent connections allowed."
+                    )
+                }
+                return ConsumerSocket(requests: requests, user: user, loop: request.loop) { count.giveBack(user) }
+            }
+        }
+        var bytes = WebSocketOptions()
+        bytes.subprotocols = [ConnectSession.subprotocol]
+        bytes.compresses = false
+        let permission = settings.connectPermission
+        gateway.webSocket("/api/tunnel/connect/{agent}/{port}", access: .signedIn, options: bytes) { request in
+            guard let principal = request.principal, principal.has(permission) else {
+                throw GatewayFault(
+                    .forbidden, "permission_required", "TCP connections need a token with the permission \(permission)."
+                )
+            }
+            guard let port = UInt16(request.capture("port") ?? ""), port > 0 else {
+                throw GatewayFault(.badRequest, "INVALID_PORT", "The path ends in a port from 1 to 65535.")
+            }
+            do throws(TunnelFailure) {
+                let agent = try requests.find(principal.subject, request.capture("agent"), for: .tcp(port: port))
+                return SessionHandler { try await ConnectSession.run($0, to: port, at: agent, host) }
+            } catch {
+                throw error.fault
+            }
+        }
+    }
+
+    private func registerConsumers(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+        for prefix in ["/api/ollama", "/ollama"] {
+            for pattern in [prefix, prefix + "/", prefix + "/{path...}"] {
+                gateway.route(nil, pattern, access: .signedIn) {
+                    try await requests.answer($0, below: prefix.utf8.count, agent: nil)
+                }
+            }
+        }
+        gateway.route(nil, "/api/tunnel/agents/{agent}/ollama/{path...}", access: .signedIn) { request in
+            let name = request.capture("agent") ?? ""
+            let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
+            return try await requests.answer(request, below: prefix, agent: name)
+        }
+        gateway.route(nil, "/api/direct-proxy/{user}/ollama/{path...}", access: .signedIn) { request in
+            let user = request.capture("user") ?? ""
+            guard request.principal?.subject.isExactly(user) == true else {
+                throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
+            }
+            let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count
+            return try await requests.answer(request, below: prefix, agent: nil)
+        }
+    }
+}
