@@ -1,3 +1,4 @@
+import GatewayBytes
 import GatewayHTTP
 package import GatewayRuntime
 package import GatewayTelemetry

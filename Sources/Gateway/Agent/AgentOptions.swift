@@ -1,4 +1,5 @@
 import GatewayTunnel
+import GatewayUpstream
 
 /// The command line of `gateway agent`.
 package struct AgentOptions: Sendable {

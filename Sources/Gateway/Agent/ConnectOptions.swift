@@ -26,8 +26,10 @@ package struct ConnectOptions: Sendable {
 
     private static func read(_ target: String) throws(UsageError) -> (String, UInt16) {
         let parts = target.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, TunnelProtocol.isAgentName(String(parts[0])), let port = UInt16(parts[1]), port > 0 else {
-            throw UsageError("\(target) is not AGENT:PORT, such as desk:22; AGENT is a name of the tunnel's, not of DNS")
+        guard parts.count == 2, TunnelProtocol.isAgentName(String(parts[0])), let port = UInt16(parts[1]), port > 0
+        else {
+            throw UsageError(
+                "\(target) is not AGENT:PORT, such as desk:22; AGENT is a name of the tunnel's, not of DNS")
         }
         return (String(parts[0]), port)
     }

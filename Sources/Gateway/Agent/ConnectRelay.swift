@@ -1,13 +1,27 @@
 import GatewayBytes
-package import GatewayRuntime
+import GatewayHTTP
+import GatewayRuntime
 import GatewayTunnel
 import GatewayUpstream
 import GatewayWebSocket
 
-/// `gateway connect`: standard input and output, joined with a port at an agent.
+/// `gateway connect`.
+package enum ConnectProcess {
+    /// Blocks until both directions have ended.
+    ///
+    /// - Returns: What went wrong; `nil` when all bytes have passed.
+    package static func run(_ options: ConnectOptions) -> Ending? {
+        let outcome: Ending?? = CommandLoop.run { loop in
+            await ConnectRelay.run(options, on: loop, input: 0, output: 1)
+        }
+        return outcome ?? Ending("no event loop can be started", Ending.broken)
+    }
+}
+
+/// Standard input and output, joined with a port at an agent.
 ///
 /// Neither side is read while the other takes nothing, and each direction ends by itself.
-package final class ConnectRelay {
+final class ConnectRelay {
     /// The protocol of the bytes' WebSocket.
     static let subprotocol = "tunnel.bytes.v1"
     /// Unsent bytes on one side above which the other is not read.
@@ -32,16 +46,6 @@ package final class ConnectRelay {
     private init(_ options: ConnectOptions, on loop: EventLoop) {
         self.loop = loop
         target = "\(options.agent):\(options.port)"
-    }
-
-    /// Blocks until both directions have ended.
-    ///
-    /// - Returns: What went wrong; `nil` when all bytes have passed.
-    package static func run(_ options: ConnectOptions) -> Ending? {
-        let outcome: Ending?? = CommandLoop.run { loop in
-            await run(options, on: loop, input: 0, output: 1)
-        }
-        return outcome ?? Ending("no event loop can be started", Ending.broken)
     }
 
     static func run(_ options: ConnectOptions, on loop: EventLoop, input: Int32, output: Int32) async -> Ending? {
@@ -144,7 +148,7 @@ package final class ConnectRelay {
 }
 
 extension ConnectRelay: StandardInputHandler, StandardOutputHandler {
-    package func inputReadable() {
+    func inputReadable() {
         guard let socket, let input, !hasInputEnded, socket.unsentBytes <= Self.backlog else {
             self.input?.pause()
             return
@@ -162,16 +166,16 @@ extension ConnectRelay: StandardInputHandler, StandardOutputHandler {
         }
     }
 
-    package func outputDrained() {
+    func outputDrained() {
         socket?.resume()
         checkComplete()
     }
 
-    package func outputBroke() { fail("nobody reads what \(target) says any more", Ending.broken) }
+    func outputBroke() { fail("nobody reads what \(target) says any more", Ending.broken) }
 }
 
 extension ConnectRelay: UpstreamWebSocketHandler {
-    package func upstreamSaid(_ kind: MessageKind, _ payload: UnsafeRawBufferPointer) {
+    func upstreamSaid(_ kind: MessageKind, _ payload: UnsafeRawBufferPointer) {
         guard let output else { return }
         guard kind == .binary else { return control(unsafe Array(payload)) }
         guard isOpen, !hasOutputEnded else {
@@ -195,11 +199,11 @@ extension ConnectRelay: UpstreamWebSocketHandler {
         }
     }
 
-    package func upstreamDrained() {
+    func upstreamDrained() {
         if !hasInputEnded, isOpen { input?.resume() }
     }
 
-    package func upstreamEnded(_ code: CloseCode, reason: String) {
+    func upstreamEnded(_ code: CloseCode, reason: String) {
         let said = reason.isEmpty ? "" : ": \(reason)"
         switch code.rawValue {
         case 4401: fail("the token has ended", Ending.notPermitted)

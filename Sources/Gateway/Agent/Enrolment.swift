@@ -1,4 +1,5 @@
-import GatewayBytes
+package import GatewayBytes
+import GatewayHTTP
 import GatewayRuntime
 import GatewayUpstream
 

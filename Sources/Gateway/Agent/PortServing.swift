@@ -1,3 +1,4 @@
+import GatewayHTTP
 import GatewayRuntime
 import GatewayTelemetry
 import GatewayTransport

@@ -85,7 +85,8 @@ enum AgentCommand {
             }
             try Enrolment.store(issued, at: file)
             ProcessContext.complain(
-                "gateway: \(issued.name) is enrolled; run gateway agent with --name \(issued.name) --token-file \(file)")
+                "gateway: \(issued.name) is enrolled; run gateway agent with --name \(issued.name) --token-file \(file)"
+            )
             return 0
         } catch {
             throw CommandError(message: error.message, exitCode: error.exitCode)
@@ -102,7 +103,7 @@ enum AgentCommand {
         }
         Resources.ignoreBrokenPipes()
         warn(options.connection)
-        return try finish(ConnectRelay.run(options))
+        return try finish(ConnectProcess.run(options))
     }
 
     private static func finish(_ ending: Ending?) throws(CommandError) -> Int32 {

@@ -23,7 +23,9 @@ enum Command {
           --env-file FILE           settings from a file too, read anew with every reload; may be repeated
         """
 
-    private static let names = ["serve", "check", "plan", "reload", "config", "plugins", "token", "agent", "connect", "help"]
+    private static let names = [
+        "serve", "check", "plan", "reload", "config", "plugins", "token", "agent", "connect", "help",
+    ]
 
     static func run(_ arguments: [String], environment: [String: String]) throws(CommandError) -> Int32 {
         guard let command = arguments.first else {
