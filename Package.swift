@@ -68,6 +68,7 @@ let package = Package(
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
+        gateway("Backplane"),
         gateway(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
@@ -88,8 +89,8 @@ let package = Package(
         .target(
             name: "PluginKit",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime",
-                "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
+                "GatewayAuth", "GatewayBackplane", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayRuntime", "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
             ],
             path: "Sources/Gateway/PluginKit", swiftSettings: house),
 
@@ -97,9 +98,9 @@ let package = Package(
         gateway(
             "Server",
             on: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime",
-                "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream", "GatewayWebSocket",
-                "PluginKit",
+                "GatewayAuth", "GatewayBackplane", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayRuntime", "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream",
+                "GatewayWebSocket", "PluginKit",
             ]),
 
         // 7  plugins: PluginKit and nothing above it, never each other
@@ -133,6 +134,12 @@ let package = Package(
         // What several test targets share; nothing that ships depends on it
         .target(
             name: "GatewayTestSupport", dependencies: ["GatewayRuntime"], path: "Tests/Support", swiftSettings: house),
+
+        // What every driver of the backplane must pass: its tests call it with a driver of their own
+        .target(
+            name: "BackplaneConformance", dependencies: ["GatewayBackplane"], path: "Tests/BackplaneConformance",
+            swiftSettings: house),
+        tests(of: "Backplane", on: ["BackplaneConformance", "GatewayBackplane"]),
 
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),

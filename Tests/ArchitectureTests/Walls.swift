@@ -6,7 +6,7 @@ let rows: [[String]] = [
     ["GatewayBytes"],
     ["GatewayConfig", "GatewayTelemetry"],
     ["GatewayRuntime"],
-    ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth"],
+    ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayBackplane"],
     ["GatewayWebSocket"],
     ["GatewayTransport"],
     ["GatewayUpstream"],
@@ -17,7 +17,9 @@ let rows: [[String]] = [
 ]
 
 /// Bytes in, events out: a protocol that cannot reach a socket or a timer can be tested and fuzzed in memory.
-let protocols: Set = ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayWebSocket"]
+let protocols: Set = [
+    "GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayBackplane", "GatewayWebSocket",
+]
 
 /// Each C library has one Swift importer, which owns, frees and translates; no C type leaves it.
 ///

@@ -177,6 +177,7 @@ package struct Registrar {
     package let log: Logger
     /// Everything the plugin has declared so far.
     package private(set) var registrations = Registrations()
+    let limiting: RateLimiting
     private let told: GatewayContext
     private let notes = Notes()
 
@@ -187,12 +188,14 @@ package struct Registrar {
 
     /// Made by the server, one for each plugin, in the order of PLUGINS.
     package init(
-        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, log: Logger, context: GatewayContext
+        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, log: Logger, limiting: RateLimiting,
+        context: GatewayContext
     ) {
         self.plugin = plugin
         self.metrics = metrics
         self.upstream = upstream
         self.log = log
+        self.limiting = limiting
         told = context
     }
 
