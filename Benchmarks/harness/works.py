@@ -53,6 +53,11 @@ class Row:
         return min(measured, key=lambda peer: peer.middle, default=None)
 
     @property
+    def is_absolute(self):
+        """Whether the goal is for our value, whatever the peers' are."""
+        return not self.peers or self.work.is_absolute
+
+    @property
     def ratios(self):
         if self.ours is None or self.ours.failure or self.best is None:
             return []
@@ -72,6 +77,8 @@ class Work:
 
     unit = "µs CPU/op"
     keeps_servers = True  # through all rounds; else each sample gets a server that has done nothing before
+    is_absolute = False   # the goal is a value even with peers
+    make_origin = Origin
     body_size = None      # of what an origin behind the servers answers; None: there is no origin
 
     def __init__(self, name, goal, ours, peers):
@@ -109,7 +116,7 @@ class Work:
         if self.body_size is None:
             return None
         try:
-            self.origin = servers.enter_context(Origin(lab, self.body_size))
+            self.origin = servers.enter_context(self.make_origin(lab, self.body_size))
             return self.origin
         except Failure as failure:
             for side in sides:
