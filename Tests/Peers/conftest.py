@@ -8,6 +8,7 @@ import socket
 import pytest
 from harness import network as networks
 from harness import nginx, streams, tcp
+from harness.browser import Browser
 from harness.certificates import Authority
 from harness.gateway import Gateway
 from harness.model import Model
@@ -87,6 +88,14 @@ def silent():
     listener = socket.create_server(("127.0.0.1", 0))
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     listener.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A Chromium whose tabs are `browser.open(url)`."""
+    process = Browser(tmp_path_factory.mktemp("chromium"))
+    yield process
+    process.stop()
 
 
 @pytest.fixture

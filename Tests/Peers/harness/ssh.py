@@ -3,7 +3,6 @@
 import getpass
 import os
 import select
-import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -151,11 +150,6 @@ class Conversation:
 
 def there(path):
     return f"{NAME}:{path}"
-
-
-def quoted(*words):
-    """Words for the remote shell, each as one."""
-    return " ".join(shlex.quote(str(word)) for word in words)
 
 
 def _key(path):
