@@ -4,9 +4,9 @@ The target stands on the load's core and is not counted. All that a passage star
 a tunnel, since what one saves the other may pay. `ends` tells them apart.
 """
 
-import getpass
 import http.client
 import os
+import pwd
 import ssl
 import subprocess
 import time
@@ -126,7 +126,7 @@ class ReverseSSH(Passage):
         self.add(End(self.lab, "ssh", [
             "ssh", "-F", "none", "-N", "-R", forward, "-p", port, "-i", folder / "user", "-o", "BatchMode=yes",
             "-o", "IdentitiesOnly=yes", "-o", f"UserKnownHostsFile={folder}/known_hosts",
-            "-o", "ExitOnForwardFailure=yes", f"{getpass.getuser()}@127.0.0.1",
+            "-o", "ExitOnForwardFailure=yes", f"{pwd.getpwuid(os.getuid()).pw_name}@127.0.0.1",
         ], port=self.port))
 
 

@@ -1,7 +1,7 @@
 """OpenSSH at both ends: a server that this user runs on a free port, and a client that gets there as it is told."""
 
-import getpass
 import os
+import pwd
 import select
 import subprocess
 import time
@@ -71,7 +71,7 @@ class SSHClient:
         known.write_text(f"{NAME} {words[0]} {words[1]}\n")
         self.config.write_text(f"""
 Host {NAME}
-    User {getpass.getuser()}
+    User {pwd.getpwuid(os.getuid()).pw_name}
     Port 22
     ProxyCommand {proxy_command}
     IdentityFile {server.key}
