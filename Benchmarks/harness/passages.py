@@ -1,7 +1,7 @@
 """What leads to a server behind a tunnel: each passage with its processes, on a free loopback port.
 
-The target stands on the load's core and is not counted. All that a passage starts runs on the server core and is: both ends of
-a tunnel, since what one saves the other may pay. `ends` tells them apart.
+The target stands on the load's core and is not counted. All that a passage starts runs on the server core and is: both
+ends of a tunnel, since what one saves the other may pay. `ends` tells them apart.
 """
 
 import http.client
@@ -220,7 +220,8 @@ class Tunnel(Passage):
         kind = http.client.HTTPSConnection if self.tls else http.client.HTTPConnection
         connection = kind("localhost", self.port, timeout=2, **trust)
         try:
-            connection.request("GET", f"{self.prefix}/api/version", headers=dict(each.split(": ", 1) for each in self.headers))
+            headers = dict(each.split(": ", 1) for each in self.headers)
+            connection.request("GET", f"{self.prefix}/api/version", headers=headers)
             return connection.getresponse().status
         except (OSError, http.client.HTTPException):
             return None

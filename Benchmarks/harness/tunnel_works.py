@@ -24,6 +24,11 @@ class ModelOrigin(Origin):
     path = "/v1/body"
 
 
+def header_options(server):
+    """For the load generator: what a request needs to get through."""
+    return [word for header in server.headers for word in ("--header", header)]
+
+
 def spent_by_end(before, after):
     """CPU seconds between two readings, by the name of the end."""
     return {name: cpu_spent(before[name], after[name]) / 1e9 for name in before}
@@ -47,8 +52,9 @@ class Answers(Ends, Relay):
     make_origin = ModelOrigin
 
     def load(self, lab, server, *bounds):
-        headers = [word for header in server.headers for word in ("--header", header)]
-        return Load(lab, self.mode, server, "--connections", self.connections, "--wait", *bounds, *self.options(), *headers)
+        return Load(
+            lab, self.mode, server, "--connections", self.connections, "--wait", *bounds, *self.options(),
+            *header_options(server))
 
     def measure(self, lab, server):
         with self.load(lab, server, "--seconds", lab.seconds, "--warmup", lab.warm_up) as load:
@@ -123,10 +129,10 @@ class Latency(Compared):
         return self.origin
 
     def percentiles(self, lab, server):
-        headers = [word for header in server.headers for word in ("--header", header)]
         with Load(
             lab, "http", server, "--connections", 1, "--wait", "--seconds", lab.seconds / 2, "--warmup", lab.warm_up,
-            "--expect-file", self.origin.pattern_file, "--expect-length", KIB, *headers,
+            "--expect-file", self.origin.pattern_file, "--expect-length", KIB,
+            *header_options(server),
         ) as load:
             load.event("ready", 60)
             load.go()

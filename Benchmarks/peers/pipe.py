@@ -5,8 +5,8 @@
     pipe.py down|up BYTES websocket PORT     by binary messages (RFC 6455)
     pipe.py down|up BYTES command WORD...    by the input and output of a program, as an OpenSSH ProxyCommand is used
 
-A consumer warms its connection up, says `ready`, waits for a line, moves the bytes, says `result` with the seconds it took,
-and keeps the connection until its input ends: the same as the load generator does. The bytes are compared by their CRC.
+A consumer warms its connection up, says `ready`, waits for a line, moves the bytes, says `result` with the seconds it
+took, and keeps the connection until its input ends: the same as the load generator does. The bytes are compared by CRC.
 """
 
 import json

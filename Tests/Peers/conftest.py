@@ -129,7 +129,7 @@ def ssh(ssh_server, tmp_path):
 
 @pytest.fixture
 def tcp_server():
-    """`tcp_server(tcp.echo)` listens on the loopback, or in the namespace and on the `address` that it is started in."""
+    """`tcp_server(tcp.echo)` listens on the loopback, or on `address` in the namespace that it is started in."""
     with contextlib.ExitStack() as stack:
 
         def start(serve, address="127.0.0.1"):
@@ -144,15 +144,15 @@ def tcp_server():
 def network():
     """Two hosts and a router that can be cut. Ask for it before what runs on the hosts, so that it ends after them.
 
-    `with network.far: Model(folder, network.far.address)`: what a thread starts and opens in the `with` is on that host.
+    `with network.far: Model(folder, network.far.address)`: what a thread starts and opens in the `with` is there.
     """
     try:
         made = networks.Network()
     except networks.Unavailable as reason:
         pytest.skip(
-            f"no network namespaces, so nothing can be cut: {reason}. They take CAP_SYS_ADMIN and a /proc/sys that can be"
-            " written to: root has both, in a container if it is privileged; `unshare --user --map-root-user --net` gives"
-            " them to a user.")
+            f"no network namespaces, so nothing can be cut: {reason}. They take CAP_SYS_ADMIN and a /proc/sys that can"
+            " be written to: root has both, in a container if it is privileged; `unshare --user --map-root-user --net`"
+            " gives them to a user.")
     yield made
     made.close()
 

@@ -148,7 +148,8 @@ def test_embeddings_differ_by_their_text(shared):
 
 
 @pytest.mark.parametrize("path, method", [
-    ("/api/pull", "POST"), ("/api/push", "POST"), ("/api/create", "POST"), ("/api/copy", "POST"), ("/api/delete", "DELETE"),
+    ("/api/pull", "POST"), ("/api/push", "POST"), ("/api/create", "POST"), ("/api/copy", "POST"),
+    ("/api/delete", "DELETE"),
 ])
 def test_what_changes_the_desktop_is_done_and_counted(path, method, model):
     status, _, body = answer(model.origin + path, "-X", method, value={"model": "llama3.2"})
@@ -182,9 +183,9 @@ def test_openais_client_understands_it(shared):
 
 @pytest.mark.parametrize("host, status", [
     ("localhost", 200), ("LOCALHOST:1", 200), ("my.localhost", 200), ("pc.local", 200), ("pc.internal:80", 200),
-    ("127.0.0.1", 200), ("127.9.9.9:80", 200), ("[::1]:80", 200), ("10.0.0.1", 200), ("192.168.1.1", 200), ("0.0.0.0", 200),
-    (socket.gethostname(), 200), ("gateway.example", 403), ("localhost.example", 403), ("8.8.8.8", 403),
-    ("notlocalhost", 403),
+    ("127.0.0.1", 200), ("127.9.9.9:80", 200), ("[::1]:80", 200), ("10.0.0.1", 200), ("192.168.1.1", 200),
+    ("0.0.0.0", 200), (socket.gethostname(), 200), ("gateway.example", 403), ("localhost.example", 403),
+    ("8.8.8.8", 403), ("notlocalhost", 403),
 ])
 def test_a_foreign_host_is_refused(host, status, shared):
     seen, _, body = answer(f"{shared.origin}/api/tags", "--header", f"Host: {host}")
@@ -244,9 +245,20 @@ def test_chunked_requests_and_100_continue_are_understood(model, tmp_path):
     sent = tmp_path / "sent"
     sent.write_bytes(bytes(range(256)) * 8192)
     for framing in ("Content-Length: 2097152", "Transfer-Encoding: chunked"):
-        answer(f"{model.origin}/api/copy", "--data-binary", f"@{sent}", "--header", framing, "--header", "Expect: 100-continue")
+        headers = ["--header", framing, "--header", "Expect: 100-continue"]
+        answer(f"{model.origin}/api/copy", "--data-binary", f"@{sent}", *headers)
         seen = model.asked("/api/copy")[-1]
         assert seen["body_sha256"] == hashlib.sha256(sent.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("framing", [
+    "Content-Length: x", "Content-Length: 1\r\nTransfer-Encoding: chunked", "Transfer-Encoding: gzip", "Host: two",
+])
+def test_a_request_that_is_ambiguous_is_refused(framing, model):
+    with Plain(model) as client:
+        client.socket.sendall(f"POST /api/copy HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode())
+        assert client.head() == 400
+    assert all(each["state"] == "refused" for each in model.requests)
 
 
 # A client that leaves

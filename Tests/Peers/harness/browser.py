@@ -87,7 +87,7 @@ class Page:
         self._browser._call("Target.closeTarget", targetId=self._target)
 
     def run(self, script):
-        """What `script`, the body of an async function, returns, as far as JSON can hold it. What it throws fails the test."""
+        """What `script`, the body of an async function, returns, as far as JSON can hold it; what it throws fails."""
         answer = self._browser._call(
             "Runtime.evaluate", self._session, expression=f"(async () => {{ {script} }})()", awaitPromise=True,
             returnByValue=True, userGesture=True)
@@ -96,7 +96,8 @@ class Page:
 
     def start(self, name, script):
         """Runs it in the background; `finish(name)` has its outcome."""
-        self.run(f"window[{json.dumps(name)}] = (async () => {{ {script} }})(); window[{json.dumps(name)}].catch(() => 0);")
+        place = f"window[{json.dumps(name)}]"
+        self.run(f"{place} = (async () => {{ {script} }})(); {place}.catch(() => 0);")
 
     def finish(self, name):
         return self.run(f"return await window[{json.dumps(name)}];")

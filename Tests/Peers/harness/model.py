@@ -33,9 +33,10 @@ class Model(Process):
             return json.loads(answer.read())
 
     def behave(self, path=None, times=None, **behaviour):
-        """What the requests that follow are answered with: those for `path`, or all; `times` of them, or until told anew.
+        """What the requests that follow are answered with: those for `path`, or all; `times` of them, or all.
 
-        The fields are those of `model.behaviour.Behaviour`. A request that has a `behaviour` in its JSON body knows better.
+        The fields are those of `model.behaviour.Behaviour`. A newer rule goes before an older one that fits too, and a
+        request that has a `behaviour` in its JSON body knows better.
         """
         bounds = {"path": path} | ({"times": times} if times else {})
         self._tell("POST", "/behaviour", bounds | behaviour)

@@ -1,6 +1,7 @@
 """Two hosts with a router between them, in network namespaces of their own, and a hand on the router.
 
-Nothing of it is seen from outside, and nothing stays: a namespace lives as long as it is open here or a process is in it.
+Nothing of it is seen from outside, and nothing stays: a namespace lives as long as it is open here or something runs
+in it.
 """
 
 import contextlib

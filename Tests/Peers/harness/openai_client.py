@@ -38,8 +38,8 @@ def _main(asked):
     if "authority" in asked:
         options["http_client"] = openai.DefaultHttpxClient(verify=ssl.create_default_context(cafile=asked["authority"]))
     client = openai.OpenAI(
-        base_url=asked["base_url"], api_key=asked["api_key"], default_headers=asked["headers"], max_retries=0, timeout=60,
-        **options)
+        base_url=asked["base_url"], api_key=asked["api_key"], default_headers=asked["headers"], max_retries=0,
+        timeout=60, **options)
     question = {"model": asked["model"], "max_tokens": asked["chunks"]}
     messages = [{"role": "user", "content": "Why is the sky blue?"}]
 

@@ -18,7 +18,7 @@ PATIENCE = 30
 
 
 class SSHServer(Process):
-    """Debian's sshd with keys, configuration and log in `folder`; lets this user in by the one key there, without PAM."""
+    """Debian's sshd with keys, configuration and log in `folder`; lets this user in by the key there, without PAM."""
 
     def __init__(self, folder, address="127.0.0.1"):
         folder = Path(folder)

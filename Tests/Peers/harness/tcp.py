@@ -56,7 +56,7 @@ def echo(connection):
 
 
 def digest(connection):
-    """Says the SHA-256 in hexadecimal of everything up to the client's end, which is a half-close if it wants to hear it."""
+    """Says the SHA-256 of everything up to the client's end, which is a half-close if it wants to hear it."""
     seen = hashlib.sha256()
     while block := connection.recv(65536):
         seen.update(block)

@@ -22,10 +22,10 @@ class Died(Exception):
 
 def compact(value):
     """As Go writes it: nothing between the tokens, no HTML, all of Unicode."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    written = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     for letter, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        text = text.replace(letter, escape)
-    return text.encode()
+        written = written.replace(letter, escape)
+    return written.encode()
 
 
 class Exchange:
@@ -63,7 +63,7 @@ class Exchange:
 
     @property
     def _is_unwelcome(self):
-        """Whether a body that is not read ends the connection: Go's server gives up a long one, and one it never asked for."""
+        """Whether a body that is not read ends the connection, as with Go: one that is long, or was never asked for."""
         if self.entry.body_complete:
             return False
         length = self.request.header("content-length", "0")

@@ -24,7 +24,7 @@ class Entry:
     status: "int | None" = None
     #: Written, that is: taken by the kernel.
     chunks: int = 0
-    #: "reading", "answering", "done", "gone" (the client left first) or "died" (it was told to).
+    #: "reading", "answering", "done", "refused" (its framing is wrong), "gone" (the client left first) or "died".
     state: str = "reading"
     half_closed: bool = False
     #: CLOCK_MONOTONIC in nanoseconds, the same for all processes of a machine.

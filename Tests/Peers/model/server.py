@@ -135,6 +135,10 @@ async def _serve_model(stand, connection, request):
     except Gone:
         entry.end("gone")
         raise
+    except Malformed as refusal:
+        entry.status = refusal.status
+        entry.end("refused")
+        raise
     except Died:
         entry.end("died")
         raise Died(exchange.behaviour.reset) from None

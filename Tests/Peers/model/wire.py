@@ -1,6 +1,6 @@
 """HTTP/1.1 for one connection, as a careful server speaks it (RFC 9112): keep-alive, pipelining, chunks, 100-continue.
 
-The bytes that a client sends while it waits for an answer are kept for its next request, and its end is noticed at once.
+The bytes that a client sends while it waits for an answer are kept for its next request; its end is noticed at once.
 """
 
 import asyncio
