@@ -168,11 +168,13 @@ class Websockify(Passage):
         return ["websocket", self.port]
 
 
+#: What one user, and one address, may not ask otherwise.
+RAISED = {"RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000000", "RATE_LIMIT_MAX_CONCURRENT": "1000"}
+
+
 class _TunnelServer(Gateway):
     def environment(self):
-        # What a benchmark asks is more than a user may.
-        return super().environment() | {
-            "PLUGINS": "tunnel", "RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000000", "RATE_LIMIT_MAX_CONCURRENT": "1000"}
+        return super().environment() | {"PLUGINS": "tunnel"} | RAISED
 
 
 class _TunnelServerTLS(_TunnelServer):
@@ -199,10 +201,10 @@ class Tunnel(Passage):
         self.consumer = [*reach, "--token-file", self.credential(door, "tunnel:connect")]
         self.wait_until_connected(agent)
 
-    def credential(self, door, permission):
-        file = door.directory / permission.replace(":", "-")
+    def credential(self, door, permission, user="load"):
+        file = door.directory / f"{permission.replace(':', '-')}-{user}"
         file.touch(mode=0o600)
-        file.write_text(door.mint(permissions=[permission]))
+        file.write_text(door.mint(sub=user, permissions=[permission]))
         return file
 
     def wait_until_connected(self, agent, seconds=10):
@@ -240,6 +242,52 @@ class TunnelTLS(Tunnel):
     def __init__(self, lab, target):
         super().__init__(lab, target)
         self.tls = True
+
+
+class Crowd(Tunnel):
+    """A gateway with many agents, each of a user of its own. The agents are on the load's core and not counted."""
+
+    def open(self):
+        door = self.add(self.server(self.lab))
+        self.port = door.port
+        self.prefix = "/api/ollama"
+        self.tokens = door.directory / "tokens"
+        users = [f"user-{number}" for number in range(self.lab.agents)]
+        self.tokens.write_text("".join(f"{door.mint(sub=user)}\n" for user in users))
+        self.agents = []
+        for user in users:
+            credential = self.credential(door, "tunnel:agent", user)
+            self.agents.append(self.start_agent(door, credential))
+
+    def start_agent(self, door, credential):
+        command = ["taskset", "-c", self.lab.load_core, self.lab.gateway, "agent", "--name", AGENT, "--url",
+                   f"ws://127.0.0.1:{door.port}", "--token-file", credential,
+                   "--local", f"http://127.0.0.1:{self.target.port}"]
+        with open(door.directory / "agents.log", "ab") as log:
+            return subprocess.Popen(
+                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={"PATH": os.environ["PATH"], "HOME": str(door.directory)})
+
+    def close(self):
+        agents = getattr(self, "agents", [])
+        for agent in agents:
+            agent.terminate()
+        super().close()
+        for agent in agents:
+            try:
+                agent.wait(15)
+            except subprocess.TimeoutExpired:
+                agent.kill()
+                agent.wait()
+
+    def must_run(self):
+        ended = [agent.returncode for agent in self.agents if agent.poll() is not None]
+        if ended:
+            raise Failure(f"{len(ended)} agents ended, the first with exit code {ended[0]}")
+        self.ends[0].must_run()
+
+    def resident(self):
+        return self.ends[0].resident()
 
 
 def _run(command):

@@ -10,7 +10,7 @@ from statistics import median
 
 from .load import Load
 from .machine import Failure, cpu_spent, free_port, on_core
-from .passages import TESTS, Direct, End, ProxyingNginx, ReverseSSH, Tunnel, TunnelTLS, Websockify
+from .passages import RAISED, TESTS, Crowd, Direct, End, ProxyingNginx, ReverseSSH, Tunnel, TunnelTLS, Websockify
 from .servers import PEERS, Origin
 from .works import KIB, MIB, Relay, Row, Side, Work
 
@@ -251,6 +251,40 @@ class Cancel(Asked):
         raise Failure("the model never saw that its client had left")
 
 
+class CrowdLoad(Load):
+    """Consumers in the place of the load generator."""
+
+    def __init__(self, lab, server, tokens):
+        self.command = ["taskset", "-c", str(lab.load_core), PYTHON, "-s", str(PEERS / "crowd.py"), str(server.port),
+                        server.path, str(tokens), str(lab.seconds)]
+
+
+class Agents(Work):
+    """Resident memory of a gateway with many agents, while a consumer of each asks once a second."""
+
+    unit = "MiB"
+    rounds = 1
+
+    def start_origin(self, lab, servers, sides):
+        return servers.enter_context(ModelOrigin(lab, KIB))
+
+    def measure(self, lab, server):
+        with CrowdLoad(lab, server, server.tokens) as load:
+            load.event("ready", 300)
+            load.go()
+            result = load.event("result", lab.seconds + 60)
+            server.must_run()
+            value = server.resident() / MIB
+        return value, result | {"mebibytes": value, "agents": lab.agents}
+
+    def note(self, row):
+        if not (row.ours and row.ours.facts):
+            return None
+        facts, times = row.ours.facts, row.ours.facts["milliseconds"]
+        return (f"{self.name}: {facts['agents']:,} agents, {facts['perSecond']:,.0f} requests a second, p50 "
+                f"{times['p50']:.1f} ms and p99 {times['p99']:.1f} ms. Raised for it: {', '.join(RAISED)}")
+
+
 works = [
     Answers("Answers of 64 MiB", {"OpenSSH -R": 1.0, "nginx": None}, Tunnel, [ReverseSSH, ProxyingNginx], 64 * MIB, 4),
     Answers("Answers of 64 MiB, TLS", None, TunnelTLS, [ReverseSSH], 64 * MIB, 4),
@@ -258,5 +292,6 @@ works = [
     Bytes("Bytes from the consumer", {"OpenSSH -R": 1.0, "websockify": None}, Tunnel, [ReverseSSH, Websockify], "up"),
     Latency("Added latency", {"p50": 0.3, "p99": 2}, Tunnel, [ReverseSSH, ProxyingNginx]),
     FirstToken("First token, later than direct", 10, Tunnel, [ReverseSSH, ProxyingNginx]),
+    Agents("Many agents", 100, Crowd, []),
     Cancel("Cancel, until the model sees it", 100, Tunnel, [ReverseSSH, ProxyingNginx]),
 ]

@@ -76,6 +76,7 @@ class Work:
     """Something servers do. `measure` makes one sample of one server; the rest is the same for all works."""
 
     unit = "µs CPU/op"
+    rounds = None         # None: what the command line says
     keeps_servers = True  # through all rounds; else each sample gets a server that has done nothing before
     is_absolute = False   # the goal is a value even with peers
     make_origin = Origin
@@ -98,11 +99,12 @@ class Work:
                 origin = self.start_origin(lab, servers, sides)
                 for side in sides:
                     attempt(side, lambda: start(side, lab, origin, servers))
-            for number in range(lab.rounds):
+            rounds = self.rounds or lab.rounds
+            for number in range(rounds):
                 # Every other round goes backwards, so that nobody always comes first.
                 for side in sides[::-1 if number % 2 else 1]:
                     attempt(side, lambda: self.sample(lab, side))
-                lab.progress(f"{self.name}: round {number + 1} of {lab.rounds}")
+                lab.progress(f"{self.name}: round {number + 1} of {rounds}")
         for side in sides:
             attempt(side, lambda: self.verify(side))
         return self.rows(ours, peers)

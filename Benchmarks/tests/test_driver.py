@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -112,6 +113,58 @@ class TunnelRowTests(unittest.TestCase):
         side = Side("OpenSSH -R", None, [3.0], {"ends": {"sshd": 1, "ssh": 2}})
         side.details = [{"ends": {"sshd": 1, "ssh": 2}}, {"ends": {"sshd": 1, "ssh": 2}}]
         self.assertEqual(work.note(Row(work, side, [])), "w, CPU s/GB by end: OpenSSH -R: sshd 1.000 + ssh 2.000")
+
+
+@unittest.skipUnless(len(os.sched_getaffinity(0)) > 1, "two cores are needed")
+class CrowdTests(unittest.TestCase):
+    """Many consumers against something that answers, and against something that does not."""
+
+    CROWD = BENCHMARKS / "peers" / "crowd.py"
+
+    def ask(self, answer):
+        port = machine.free_port()
+        with socket.create_server(("127.0.0.1", port), backlog=128) as listener:
+            serving = threading.Thread(target=self.serve, args=(listener, answer))
+            serving.start()
+            done = subprocess.run([sys.executable, self.CROWD, str(port), "/", "-60", "1"], input="go\n",
+                                  capture_output=True, text=True, timeout=60)
+            listener.shutdown(socket.SHUT_RDWR)
+            serving.join()
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def serve(self, listener, answer):
+        asked = 0
+        threads = []
+
+        def talk(connection):
+            nonlocal asked
+            with connection:
+                while connection.recv(65_536):
+                    asked += 1
+                    connection.sendall(answer(asked))
+
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                break
+            threads.append(threading.Thread(target=talk, args=(connection,)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+
+    def test_everybody_is_answered_whatever_the_framing(self):
+        plain = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+        ready, result = self.ask(lambda number: plain if number % 2 else chunked)
+        self.assertEqual((ready["event"], ready["operations"]), ("ready", 60))
+        self.assertEqual((result["event"], result["errors"]), ("result", 0))
+        self.assertGreater(result["operations"], 0)
+
+    def test_an_answer_that_is_no_200_is_an_error_with_its_reason(self):
+        good, bad = (f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode() for status in (200, 503))
+        _, result = self.ask(lambda number: good if number <= 60 else bad)
+        self.assertGreater(result["reasons"]["503"], 0)
 
 
 class PipeTests(unittest.TestCase):
