@@ -2,8 +2,8 @@
 
     crowd.py PORT PATH TOKENS SECONDS        TOKENS is a file with one token per line, or `-N` for N without any
 
-Speaks as the load generator does: `ready` when everybody has been answered 200 once, which some are given time for, then
-waits for a line, says `result` after SECONDS, and leaves when its input ends. Standard library only.
+Speaks as the load generator does: `ready` when everybody has been answered 200 once, which may take its time; waits
+for a line, says `result` after SECONDS, and leaves when its input ends. Standard library only.
 """
 
 import asyncio
