@@ -70,7 +70,7 @@ let package = Package(
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
-        gateway("Backplane"),
+        gateway("Backplane", on: ["GatewayLocks"]),
         gateway(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
