@@ -22,7 +22,6 @@ package struct Tunnel: Plugin {
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
-        origins.responseFields += RateLimit.fieldNames
         gateway.allowCrossOrigin(origins)
     }
 
