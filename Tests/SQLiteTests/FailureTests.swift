@@ -1,6 +1,7 @@
 import Foundation
 import GatewayBytes
 import GatewayRuntime
+import GatewayTelemetry
 import GatewayTestSupport
 import Synchronization
 import Testing
