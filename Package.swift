@@ -173,7 +173,8 @@ let package = Package(
         tests(
             of: "SQLite",
             on: [
-                "GatewayBytes", "GatewayServer", "GatewaySQLite", "GatewayTestSupport", "PluginTesting", "sqlitewriter",
+                "GatewayBytes", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
+                "GatewayTestSupport", "PluginTesting", "sqlitewriter",
             ]),
         tests(of: "Echo", on: ["EchoPlugin"]),
         tests(of: "Proxy", on: ["ProxyPlugin"]),
