@@ -88,6 +88,14 @@ let package = Package(
                 "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayWebSocket",
             ]),
 
+        // 5  the tunnel's far ends, for the program alone: they dial out and serve nobody but the gateway
+        gateway(
+            "Agent",
+            on: [
+                "GatewayBytes", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS", "GatewayTelemetry",
+                "GatewayTransport", "GatewayTunnel", "GatewayUpstream", "GatewayWebSocket",
+            ]),
+
         // 5  the only gateway module a plugin must import
         .target(
             name: "PluginKit",
@@ -123,8 +131,8 @@ let package = Package(
         .executableTarget(
             name: "gateway",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayServer", "GatewayTLS",
-                "GatewayTelemetry", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin",
+                "GatewayAgent", "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayServer",
+                "GatewayTLS", "GatewayTelemetry", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin",
                 "TunnelPlugin",
             ],
             path: "Sources/Gateway/App", swiftSettings: house),
@@ -168,6 +176,7 @@ let package = Package(
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
         tests(of: "Upstream", on: ["GatewayUpstream", "GatewayTestSupport"]),
+        tests(of: "Agent", on: ["GatewayAgent", "GatewayTestSupport", "PluginTesting", "TunnelPlugin"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "GatewayTestSupport", "EchoPlugin"]),
         tests(
