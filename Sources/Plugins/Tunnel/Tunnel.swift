@@ -35,6 +35,9 @@ package struct Tunnel: Plugin {
         options.subprotocols = [TunnelProtocol.subprotocol]
         options.heartbeat = SocketHeartbeat(settings.heartbeat)
         options.compresses = false
+        // Whatever consumers may send: what both ends of a carrier have agreed on must pass.
+        options.limits = MessageLimits(
+            frame: .bytes(max(TunnelProtocol.messageSize, settings.terms.dataFrame + DataFrame.size)))
         // Data waits in the session; what else is unsent is small, or its agent has stopped reading.
         options.slowConsumer = .close(limit: settings.terms.sessionWindow)
         let permission = settings.agentPermission
@@ -70,6 +73,7 @@ package struct Tunnel: Plugin {
         var bytes = WebSocketOptions()
         bytes.subprotocols = [ConnectSession.subprotocol]
         bytes.compresses = false
+        bytes.limits = MessageLimits(frame: .bytes(settings.terms.streamWindow))
         let permission = settings.connectPermission
         gateway.webSocket("/api/tunnel/connect/{agent}/{port}", access: .signedIn, options: bytes) { request in
             guard let principal = request.principal, principal.has(permission) else {
