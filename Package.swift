@@ -70,6 +70,7 @@ let package = Package(
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
+        gateway("Backplane", on: ["GatewayLocks"]),
         gateway(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
@@ -99,7 +100,8 @@ let package = Package(
         .target(
             name: "PluginKit",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayAuth", "GatewayBackplane", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayLocks",
                 "GatewayRuntime", "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
             ],
             path: "Sources/Gateway/PluginKit", swiftSettings: house),
@@ -108,7 +110,8 @@ let package = Package(
         gateway(
             "Server",
             on: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayAuth", "GatewayBackplane", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayLocks",
                 "GatewayRuntime", "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream",
                 "GatewayWebSocket", "PluginKit",
             ]),
@@ -153,6 +156,12 @@ let package = Package(
             name: "GatewayTestSupport", dependencies: ["GatewayLocks", "GatewayRuntime"], path: "Tests/Support",
             swiftSettings: house),
 
+        // What every driver of the backplane must pass: its tests call it with a driver of their own
+        .target(
+            name: "BackplaneConformance", dependencies: ["GatewayBackplane"], path: "Tests/BackplaneConformance",
+            swiftSettings: house),
+        tests(of: "Backplane", on: ["BackplaneConformance", "GatewayBackplane"]),
+
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
         tests(of: "Locks", on: ["GatewayLocks", "GatewayTestSupport"]),
@@ -174,7 +183,8 @@ let package = Package(
         tests(
             of: "SQLite",
             on: [
-                "GatewayBytes", "GatewayServer", "GatewaySQLite", "GatewayTestSupport", "PluginTesting", "sqlitewriter",
+                "GatewayBytes", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
+                "GatewayTestSupport", "PluginTesting", "sqlitewriter",
             ]),
         tests(of: "Echo", on: ["EchoPlugin"]),
         tests(of: "Proxy", on: ["ProxyPlugin"]),

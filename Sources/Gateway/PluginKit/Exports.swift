@@ -1,5 +1,7 @@
-// The vocabulary a plugin writes in. Re-exported so that PluginKit is the only gateway module a plugin imports.
+// The vocabulary a plugin writes in. Re-exported so that PluginKit is the only gateway module a plugin must import;
+// a driver is another, for those that need it.
 @_exported public import GatewayAuth
+@_exported public import GatewayBackplane
 @_exported public import GatewayBytes
 @_exported public import GatewayConfig
 @_exported public import GatewayHTTP

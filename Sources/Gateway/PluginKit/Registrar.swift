@@ -207,6 +207,7 @@ package struct Registrar {
     package let stateDirectory: String
     /// Everything the plugin has declared so far.
     package private(set) var registrations = Registrations()
+    let limiting: RateLimiting
     private let told: GatewayContext
     private let notes = Notes()
 
@@ -218,7 +219,7 @@ package struct Registrar {
     /// Made by the server, one for each plugin, in the order of PLUGINS.
     package init(
         plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, breakers: CircuitBreakers, log: Logger,
-        stateDirectory: String, context: GatewayContext
+        stateDirectory: String, limiting: RateLimiting, context: GatewayContext
     ) {
         self.plugin = plugin
         self.metrics = metrics
@@ -226,6 +227,7 @@ package struct Registrar {
         self.breakers = breakers
         self.log = log
         self.stateDirectory = stateDirectory
+        self.limiting = limiting
         told = context
     }
 

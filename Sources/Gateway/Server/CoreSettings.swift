@@ -271,7 +271,7 @@ package struct CoreSettings: Sendable {
     package let webSocket: WebSocketSettings
     package let tls: TLSSettings
     package let auth: AuthSettings
-    package let failuresPerMinute: Int
+    package let limits: LimitSettings
     package let operations: OperationSettings
     package let log: LogSettings
     package let upstream: UpstreamSettings
@@ -289,7 +289,7 @@ package struct CoreSettings: Sendable {
         webSocket = env.read(section: "WebSocket").settings
         let tokens: AuthEnvironment = env.read(section: Self.tokenSection).settings
         auth = tokens.settings
-        failuresPerMinute = tokens.failuresPerMinute
+        limits = env.read(section: "Limits").settings
         upstream = env.read(section: "Upstreams").settings
         breakers = env.read(section: "Upstreams").settings
         operations = env.read(section: "Operations").settings

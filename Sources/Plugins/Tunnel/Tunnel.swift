@@ -11,12 +11,14 @@ package struct Tunnel: Plugin {
     package init(settings: TunnelSettings) { self.settings = settings }
 
     package func register(with gateway: inout Registrar) {
-        let host = AgentHost(settings: settings, metrics: TunnelMetrics(gateway.metrics), log: gateway.log)
+        let host = AgentHost(
+            settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, log: gateway.log)
+        let limit = gateway.rateLimit("requests", RateRules(addresses: .settings))
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
         registerAgents(host, with: &gateway)
         let requests = ConsumerRequests(host: host)
-        registerConsumers(requests, with: &gateway)
-        registerSockets(requests, with: &gateway)
+        registerConsumers(requests, limit, with: &gateway)
+        registerSockets(requests, limit, with: &gateway)
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
@@ -33,6 +35,9 @@ package struct Tunnel: Plugin {
         options.subprotocols = [TunnelProtocol.subprotocol]
         options.heartbeat = SocketHeartbeat(settings.heartbeat)
         options.compresses = false
+        // Whatever consumers may send: what both ends of a carrier have agreed on must pass.
+        options.limits = MessageLimits(
+            frame: .bytes(max(TunnelProtocol.messageSize, settings.terms.dataFrame + DataFrame.size)))
         // Data waits in the session; what else is unsent is small, or its agent has stopped reading.
         options.slowConsumer = .close(limit: settings.terms.sessionWindow)
         let permission = settings.agentPermission
@@ -48,7 +53,7 @@ package struct Tunnel: Plugin {
         }
     }
 
-    private func registerSockets(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+    private func registerSockets(_ requests: ConsumerRequests, _ limit: RateLimit, with gateway: inout Registrar) {
         let host = requests.host
         let count = SocketCount(limit: settings.agentsPerUser)
         var envelopes = WebSocketOptions()
@@ -62,12 +67,13 @@ package struct Tunnel: Plugin {
                         "Connection limit exceeded. Maximum \(host.settings.agentsPerUser) concurrent connections allowed."
                     )
                 }
-                return ConsumerSocket(requests: requests, user: user, loop: request.loop) { count.giveBack(user) }
+                return ConsumerSocket(requests: requests, limit: limit, request: request) { count.giveBack(user) }
             }
         }
         var bytes = WebSocketOptions()
         bytes.subprotocols = [ConnectSession.subprotocol]
         bytes.compresses = false
+        bytes.limits = MessageLimits(frame: .bytes(settings.terms.streamWindow))
         let permission = settings.connectPermission
         gateway.webSocket("/api/tunnel/connect/{agent}/{port}", access: .signedIn, options: bytes) { request in
             guard let principal = request.principal, principal.has(permission) else {
@@ -87,20 +93,21 @@ package struct Tunnel: Plugin {
         }
     }
 
-    private func registerConsumers(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+    private func registerConsumers(_ requests: ConsumerRequests, _ limit: RateLimit, with gateway: inout Registrar) {
+        func consumer(_ pattern: String, _ handler: @escaping Handler) {
+            gateway.route(nil, pattern, access: .signedIn, limit.around(handler))
+        }
         for prefix in ["/api/ollama", "/ollama"] {
             for pattern in [prefix, prefix + "/", prefix + "/{path...}"] {
-                gateway.route(nil, pattern, access: .signedIn) {
-                    try await requests.answer($0, below: prefix.utf8.count, agent: nil)
-                }
+                consumer(pattern) { try await requests.answer($0, below: prefix.utf8.count, agent: nil) }
             }
         }
-        gateway.route(nil, "/api/tunnel/agents/{agent}/ollama/{path...}", access: .signedIn) { request in
+        consumer("/api/tunnel/agents/{agent}/ollama/{path...}") { request in
             let name = request.capture("agent") ?? ""
             let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
             return try await requests.answer(request, below: prefix, agent: name)
         }
-        gateway.route(nil, "/api/direct-proxy/{user}/ollama/{path...}", access: .signedIn) { request in
+        consumer("/api/direct-proxy/{user}/ollama/{path...}") { request in
             let user = request.capture("user") ?? ""
             guard request.principal?.subject.isExactly(user) == true else {
                 throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
