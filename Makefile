@@ -132,6 +132,11 @@ conformance:
 bench: setup-test build ## Compare with nginx, haproxy and node ws; about a quarter of an hour
 	Benchmarks/run
 
+.PHONY: bench-limits
+bench-limits: ## Measure what one check of a limit costs
+	$(SWIFT) build -c release --static-swift-stdlib --product benchlimits
+	.build/release/benchlimits
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 .PHONY: setup-run setup-test
