@@ -136,6 +136,11 @@ bench: setup-test build ## Compare with nginx, haproxy and node ws; about a quar
 bench-tunnel: setup-test build ## Compare the tunnel with OpenSSH, nginx and websockify; about five minutes
 	Benchmarks/tunnel
 
+.PHONY: bench-limits
+bench-limits: ## Measure what one check of a limit costs
+	$(SWIFT) build -c release --static-swift-stdlib --product benchlimits
+	.build/release/benchlimits
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 .PHONY: setup-run setup-test
