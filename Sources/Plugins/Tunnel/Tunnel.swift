@@ -22,6 +22,7 @@ package struct Tunnel: Plugin {
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
+        origins.responseFields += RateLimit.fieldNames
         gateway.allowCrossOrigin(origins)
     }
 
@@ -95,7 +96,7 @@ package struct Tunnel: Plugin {
 
     private func registerConsumers(_ requests: ConsumerRequests, _ limit: RateLimit, with gateway: inout Registrar) {
         func consumer(_ pattern: String, _ handler: @escaping Handler) {
-            gateway.route(nil, pattern, access: .signedIn, limit.around(handler))
+            gateway.route(nil, pattern, access: .signedIn, limit: limit, handler)
         }
         for prefix in ["/api/ollama", "/ollama"] {
             for pattern in [prefix, prefix + "/", prefix + "/{path...}"] {
