@@ -57,6 +57,7 @@ let package = Package(
         borrowed("COpenSSL", pkgConfig: "openssl", debian: "libssl-dev"),
         borrowed("CJWT", pkgConfig: "libjwt", debian: "libjwt-dev"),
         borrowed("CISAL", pkgConfig: "libisal", debian: "libisal-dev"),
+        borrowed("CSQLite", pkgConfig: "sqlite3", debian: "libsqlite3-dev"),
 
         // 1  vocabulary
         gateway("Bytes"),
@@ -103,7 +104,12 @@ let package = Package(
                 "PluginKit",
             ]),
 
-        // 7  plugins: PluginKit and nothing above it, never each other
+        // 6  drivers: one for each system outside of the process, for plugins that need it
+        gateway(
+            "SQLite",
+            on: ["CSQLite", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayTelemetry", "PluginKit"]),
+
+        // 7  plugins: PluginKit and the drivers they need, never each other
         plugin("Echo"),
         plugin("HLS"),
         plugin("Proxy"),
@@ -152,9 +158,20 @@ let package = Package(
         tests(of: "Upstream", on: ["GatewayUpstream", "GatewayTestSupport"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "GatewayTestSupport", "EchoPlugin"]),
+        tests(
+            of: "SQLite",
+            on: [
+                "GatewayBytes", "GatewayServer", "GatewaySQLite", "GatewayTestSupport", "PluginTesting", "sqlitewriter",
+            ]),
         tests(of: "Echo", on: ["EchoPlugin"]),
         tests(of: "Proxy", on: ["ProxyPlugin"]),
         tests(of: "HLS", on: ["HLSPlugin"], excluding: ["Golden"]),
+
+        // Writes to a database until the tests of the driver kill it
+        .executableTarget(
+            name: "sqlitewriter",
+            dependencies: ["GatewayBytes", "GatewayRuntime", "GatewaySQLite", "GatewayTelemetry"],
+            path: "Tests/SQLiteWriter", swiftSettings: house),
 
         // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures
         .executableTarget(

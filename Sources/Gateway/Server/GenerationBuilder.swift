@@ -165,7 +165,8 @@ struct GenerationBuilder: Sendable {
     ) -> PluginInstance {
         let metrics = PluginMetrics(plugin: P.name, registry: registry)
         var registrar = Registrar(
-            plugin: P.name, metrics: metrics, upstream: upstream, log: logs.logger(P.name.literal), context: context)
+            plugin: P.name, metrics: metrics, upstream: upstream, log: logs.logger(P.name.literal),
+            stateDirectory: stateDirectory, context: context)
         plugin.register(with: &registrar)
         problems += metrics.problems
         return PluginInstance(
