@@ -70,6 +70,7 @@ let package = Package(
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
+        gateway("Backplane"),
         gateway(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
@@ -91,7 +92,8 @@ let package = Package(
         .target(
             name: "PluginKit",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayAuth", "GatewayBackplane", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayLocks",
                 "GatewayRuntime", "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
             ],
             path: "Sources/Gateway/PluginKit", swiftSettings: house),
@@ -100,7 +102,8 @@ let package = Package(
         gateway(
             "Server",
             on: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayAuth", "GatewayBackplane", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayLocks",
                 "GatewayRuntime", "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream",
                 "GatewayWebSocket", "PluginKit",
             ]),
@@ -145,6 +148,12 @@ let package = Package(
             name: "GatewayTestSupport", dependencies: ["GatewayLocks", "GatewayRuntime"], path: "Tests/Support",
             swiftSettings: house),
 
+        // What every driver of the backplane must pass: its tests call it with a driver of their own
+        .target(
+            name: "BackplaneConformance", dependencies: ["GatewayBackplane"], path: "Tests/BackplaneConformance",
+            swiftSettings: house),
+        tests(of: "Backplane", on: ["BackplaneConformance", "GatewayBackplane"]),
+
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
         tests(of: "Locks", on: ["GatewayLocks", "GatewayTestSupport"]),
@@ -173,7 +182,7 @@ let package = Package(
         // Writes to a database until the tests of the driver kill it
         .executableTarget(
             name: "sqlitewriter",
-            dependencies: ["GatewayBytes", "GatewayRuntime", "GatewaySQLite", "GatewayTelemetry"],
+            dependencies: ["GatewayRuntime", "GatewaySQLite", "GatewayTelemetry"],
             path: "Tests/SQLiteWriter", swiftSettings: house),
 
         // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures

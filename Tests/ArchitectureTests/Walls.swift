@@ -6,7 +6,7 @@ let rows: [[String]] = [
     ["GatewayBytes", "GatewayLocks"],
     ["GatewayConfig", "GatewayTelemetry"],
     ["GatewayRuntime"],
-    ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth"],
+    ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayBackplane"],
     ["GatewayWebSocket", "GatewayTunnel"],
     ["GatewayTransport"],
     ["GatewayUpstream"],
@@ -17,7 +17,10 @@ let rows: [[String]] = [
 ]
 
 /// Bytes in, events out: a protocol that cannot reach a socket or a timer can be tested and fuzzed in memory.
-let protocols: Set = ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayWebSocket", "GatewayTunnel"]
+let protocols: Set = [
+    "GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayBackplane", "GatewayWebSocket",
+    "GatewayTunnel",
+]
 
 /// One for each system outside of the process. A plugin may import those it needs, besides PluginKit.
 let drivers: Set = ["GatewaySQLite"]

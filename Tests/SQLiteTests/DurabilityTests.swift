@@ -13,7 +13,7 @@ struct DurabilityTests {
     func killed(after count: Int) throws {
         let folder = try TestFolder()
         let told = try Self.killWriter(in: folder, after: count)
-        let database = SQLiteDatabase("kill", in: folder.path, steps: Self.pairs, log: silence)
+        let database = SQLiteDatabase("kill", in: folder.path, steps: Self.pairs, log: .silent)
         try database.open()
         defer { database.close() }
         let numbers = try LoopThread.with { _ in
@@ -126,7 +126,7 @@ struct DurabilityTests {
         try database.open()
         defer { database.close() }
         #expect(try folder.permissions(of: "facts.sqlite") == 0o600)
-        let deeper = SQLiteDatabase("deeper", in: "\(folder.path)/made", steps: ledger, log: silence)
+        let deeper = SQLiteDatabase("deeper", in: "\(folder.path)/made", steps: ledger, log: .silent)
         try deeper.open()
         defer { deeper.close() }
         #expect(try folder.permissions(of: "made") == 0o700)
@@ -162,7 +162,7 @@ struct MigrationTests {
         let folder = try TestFolder()
         #expect(try sum(folder, steps: Array(Self.steps.prefix(1)), "SELECT sum(x) FROM a") == 1)
         let broken = Self.steps + ["CREATE TABLE a (x INTEGER)"]
-        #expect(throws: SQLiteError.self) { try database(in: folder, steps: broken).open() }
+        #expect(throws: SQLiteOpenFailure.self) { try database(in: folder, steps: broken).open() }
         #expect(try sum(folder, steps: Array(Self.steps.prefix(1)), "SELECT sum(x) FROM a") == 1)
         #expect(try sum(folder, steps: Self.steps, "SELECT count(*) FROM a") == 2)
     }
@@ -171,7 +171,8 @@ struct MigrationTests {
     func newer() throws {
         let folder = try TestFolder()
         #expect(try sum(folder, steps: Self.steps, "SELECT count(*) FROM a") == 2)
-        #expect(throws: SQLiteError.newerSchema(found: 3, known: 2)) {
+        let reason = SQLiteError.newerSchema(found: 3, known: 2)
+        #expect(throws: SQLiteOpenFailure(path: folder.file, reason: reason)) {
             try database(in: folder, steps: Array(Self.steps.prefix(2))).open()
         }
     }

@@ -5,6 +5,7 @@ import PluginKit
 import PluginTesting
 import Testing
 
+// docs: facts
 /// Counts visits, durably.
 private struct Visits: Plugin {
     static let name: PluginName = "visits"
@@ -34,6 +35,7 @@ private struct Visits: Plugin {
         }
     }
 }
+// docs: end
 
 @Suite("A plugin with a database")
 struct ResourceTests {

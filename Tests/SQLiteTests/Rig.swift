@@ -1,5 +1,4 @@
 import Foundation
-import GatewayBytes
 import GatewayRuntime
 import GatewayTelemetry
 import GatewayTestSupport
@@ -35,13 +34,11 @@ let ledger: [StaticString] = [
     """
 ]
 
-let silence = LogSystem(level: .error, format: .text, sink: LogSink(limit: .zero) { _ in true }).logger("test")
-
 func database(
     in folder: TestFolder, steps: [StaticString] = ledger, settings: SQLiteSettings = SQLiteSettings(),
     limits: SQLiteLimits = SQLiteLimits()
 ) -> SQLiteDatabase {
-    SQLiteDatabase("facts", in: folder.path, steps: steps, settings: settings, limits: limits, log: silence)
+    SQLiteDatabase("facts", in: folder.path, steps: steps, settings: settings, limits: limits, log: .silent)
 }
 
 /// Opens a database in a folder of its own, runs `body` on a loop, and closes both.

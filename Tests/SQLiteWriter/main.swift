@@ -1,4 +1,3 @@
-import GatewayBytes
 import GatewayRuntime
 import GatewaySQLite
 import GatewayTelemetry
@@ -11,7 +10,7 @@ import GatewayTelemetry
 let database = SQLiteDatabase(
     "kill", in: CommandLine.arguments[1],
     steps: ["CREATE TABLE pair (number INTEGER NOT NULL, half TEXT NOT NULL, PRIMARY KEY (number, half)) STRICT"],
-    log: LogSystem(level: .error, format: .text, sink: LogSink(limit: .zero) { _ in true }).logger("writer"))
+    log: .silent)
 try database.open()
 
 let loop = try EventLoop(

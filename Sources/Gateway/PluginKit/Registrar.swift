@@ -198,6 +198,8 @@ package struct Registrar {
     package let metrics: PluginMetrics
     /// Requests to other servers, on the caller's loop, from its pool.
     package let upstream: UpstreamClient
+    /// Breakers of all services that this process asks. Name one after the plugin and the service: `proxy:/api`.
+    package let breakers: CircuitBreakers
     /// Speaks under the plugin's name. May be kept and used on any thread.
     package let log: Logger
     /// Where durable facts belong (STATE_DIRECTORY): the same as long as the process lives. It may not exist yet, or not
@@ -205,6 +207,7 @@ package struct Registrar {
     package let stateDirectory: String
     /// Everything the plugin has declared so far.
     package private(set) var registrations = Registrations()
+    let limiting: RateLimiting
     private let told: GatewayContext
     private let notes = Notes()
 
@@ -215,14 +218,16 @@ package struct Registrar {
 
     /// Made by the server, one for each plugin, in the order of PLUGINS.
     package init(
-        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, log: Logger, stateDirectory: String,
-        context: GatewayContext
+        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, breakers: CircuitBreakers, log: Logger,
+        stateDirectory: String, limiting: RateLimiting, context: GatewayContext
     ) {
         self.plugin = plugin
         self.metrics = metrics
         self.upstream = upstream
+        self.breakers = breakers
         self.log = log
         self.stateDirectory = stateDirectory
+        self.limiting = limiting
         told = context
     }
 

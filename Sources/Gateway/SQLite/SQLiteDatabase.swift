@@ -43,8 +43,16 @@ package final class SQLiteDatabase: PluginResource {
 
     /// Opens the file, makes it if there is none, and brings its schema up to date. Blocks.
     ///
-    /// - Throws: ``SQLiteError``, with the file named.
+    /// - Throws: ``SQLiteOpenFailure``.
     package func open() throws {
+        do {
+            try openBoth()
+        } catch let error as SQLiteError {
+            throw SQLiteOpenFailure(path: path, reason: error)
+        }
+    }
+
+    private func openBoth() throws {
         try SQLiteFile.prepare(path)
         try writer.open(atMost: limits.opening) { [path, steps, settings, limits, log] in
             let connection = try SQLiteConnection.open(path, as: .writer, settings, limits)
@@ -58,11 +66,13 @@ package final class SQLiteDatabase: PluginResource {
         }
     }
 
-    /// Does what was asked for before, and closes the file. Blocks, for two seconds at most; what was committed by then is
-    /// safe in any case.
+    /// Does what was asked for before, and closes the file. Blocks, for ``SQLiteLimits/closing`` at most; what was
+    /// committed by then is safe in any case.
     package func close() {
+        let end = MonotonicTime.read() + limits.closing
         reader.close(atMost: limits.closing)
-        writer.close(atMost: limits.closing)
+        let left = Int64(clamping: end.nanoseconds(since: .read()))
+        writer.close(atMost: max(.milliseconds(1), .nanoseconds(left)))
     }
 
     // MARK: Work
@@ -102,7 +112,7 @@ enum SQLiteFile {
             try ProcessContext.makeFolder(folder)
             try SmallFile.makePrivate(path)
         } catch {
-            throw .cannotOpen("\(path): \(error.reason)")
+            throw .cannotOpen(error.reason)
         }
     }
 }

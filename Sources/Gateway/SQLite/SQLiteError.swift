@@ -99,3 +99,11 @@ extension SQLiteError.Rule {
             }
     }
 }
+
+/// A database could not be opened: which, and why.
+package struct SQLiteOpenFailure: Error, Equatable, Sendable, CustomStringConvertible {
+    package let path: String
+    package let reason: SQLiteError
+
+    package var description: String { "\(path): \(reason)" }
+}

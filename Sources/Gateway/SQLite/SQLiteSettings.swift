@@ -44,7 +44,7 @@ package struct SQLiteLimits: Sendable {
     /// How long opening may take, with every step of the schema that is due.
     package var opening = Duration.seconds(60)
     /// How long closing waits for work that was taken; commits are safe without.
-    package var closing = Duration.seconds(2)
+    package var closing = Duration.seconds(1)
 
     package init() {}
 }

@@ -42,7 +42,7 @@ final class ConsumerRequests: Sendable {
         let hold = ExchangeHold(exchange, on: request.loop)
         let upload = hasBody ? Self.upload(request.body, to: exchange, on: request.loop) : nil
         do {
-            let answer = try await head(of: exchange, from: agent, since: began)
+            let answer = try await self.head(of: exchange, from: agent, since: began)
             host.metrics.firstByte.observe(
                 microseconds: Int((request.loop.now.nanoseconds - began.nanoseconds) / 1000))
             return response(answer, of: hold, upload, to: request)

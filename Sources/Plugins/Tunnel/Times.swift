@@ -12,7 +12,7 @@ enum Times {
     static func text() -> String {
         let (seconds, nanoseconds) = WallClock.read()
         var text = OutputBuffer(capacity: 64)
-        WallTime(seconds: seconds, nanoseconds: nanoseconds).appendRFC3339(to: &text)
+        WallTime(seconds: seconds, nanoseconds: Int(nanoseconds)).appendRFC3339(to: &text)
         return unsafe text.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
     }
 }
