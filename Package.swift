@@ -117,7 +117,7 @@ let package = Package(
         plugin("Echo"),
         plugin("HLS"),
         plugin("Proxy"),
-        plugin("Tunnel", on: ["GatewayTunnel"]),
+        plugin("Tunnel", on: ["GatewaySQLite", "GatewayTunnel"]),
 
         // 8  the program
         .executableTarget(
