@@ -70,7 +70,7 @@ let package = Package(
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
-        gateway("Backplane"),
+        gateway("Backplane", on: ["GatewayLocks"]),
         gateway(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
@@ -86,6 +86,14 @@ let package = Package(
             on: [
                 "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks", "GatewayRuntime",
                 "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayWebSocket",
+            ]),
+
+        // 5  the tunnel's far ends, for the program alone: they dial out and serve nobody but the gateway
+        gateway(
+            "Agent",
+            on: [
+                "GatewayBytes", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS", "GatewayTelemetry",
+                "GatewayTransport", "GatewayTunnel", "GatewayUpstream", "GatewayWebSocket",
             ]),
 
         // 5  the only gateway module a plugin must import
@@ -123,8 +131,8 @@ let package = Package(
         .executableTarget(
             name: "gateway",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayServer", "GatewayTLS",
-                "GatewayTelemetry", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin",
+                "GatewayAgent", "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayServer",
+                "GatewayTLS", "GatewayTelemetry", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin",
                 "TunnelPlugin",
             ],
             path: "Sources/Gateway/App", swiftSettings: house),
@@ -164,16 +172,21 @@ let package = Package(
         tests(of: "Compression", on: ["GatewayCompression", "GatewayTestSupport"]),
         tests(of: "WebSocket", on: ["GatewayWebSocket", "GatewayTestSupport"]),
         tests(of: "Tunnel", on: ["GatewayBytes", "GatewayHTTP", "GatewayTunnel"]),
+        tests(
+            of: "TunnelRights",
+            on: ["GatewaySQLite", "GatewayTestSupport", "GatewayTunnel", "PluginKit", "PluginTesting", "TunnelPlugin"]),
         tests(of: "TLS", on: ["COpenSSL", "GatewayTLS"]),
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
         tests(of: "Upstream", on: ["GatewayUpstream", "GatewayTestSupport"]),
+        tests(of: "Agent", on: ["GatewayAgent", "GatewayTestSupport", "PluginTesting", "TunnelPlugin"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "GatewayTestSupport", "EchoPlugin"]),
         tests(
             of: "SQLite",
             on: [
-                "GatewayBytes", "GatewayServer", "GatewaySQLite", "GatewayTestSupport", "PluginTesting", "sqlitewriter",
+                "GatewayBytes", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
+                "GatewayTestSupport", "PluginTesting", "sqlitewriter",
             ]),
         tests(of: "Echo", on: ["EchoPlugin"]),
         tests(of: "Proxy", on: ["ProxyPlugin"]),

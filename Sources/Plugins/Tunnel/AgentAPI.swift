@@ -108,7 +108,8 @@ struct AgentAPI: Sendable {
         json.member("bytesToAgent", agent.traffic.bytesToAgent.value)
         json.member("bytesFromAgent", agent.traffic.bytesFromAgent.value)
         let roundTrip = agent.traffic.roundTrip.value
-        json.member("roundTripMs", roundTrip == 0 ? .null : JSONNumber(Double(roundTrip) / 1000).map(JSON.number) ?? .null)
+        json.key("roundTripMs")
+        if roundTrip == 0 { json.null() } else { json.value(Double(roundTrip) / 1000) }
         json.member("default", isDefault)
         writeShares(of: agent.name, known, to: &json)
     }

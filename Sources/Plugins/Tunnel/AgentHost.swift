@@ -6,6 +6,7 @@ final class AgentHost: Sendable {
     let settings: TunnelSettings
     let directory: AgentDirectory
     let metrics: TunnelMetrics
+    private let breakers: CircuitBreakers
     let store: any TunnelStore
     let grants = GrantsInUse.ofProcess
     let uses: EnrolmentUses
@@ -15,8 +16,11 @@ final class AgentHost: Sendable {
     /// Between looks at whether an agent of a gateway that ends has finished.
     let drainPause = Duration.milliseconds(250)
 
-    init(settings: TunnelSettings, metrics: TunnelMetrics, store: any TunnelStore, log: Logger) {
+    init(
+        settings: TunnelSettings, metrics: TunnelMetrics, breakers: CircuitBreakers, store: any TunnelStore, log: Logger
+    ) {
         self.settings = settings
+        self.breakers = breakers
         self.metrics = metrics
         self.log = log
         self.store = store
@@ -38,9 +42,11 @@ final class AgentHost: Sendable {
         }
         let (seconds, nanoseconds) = WallClock.read()
         let record = AgentRecord(
-            user: user, credential: credential, session: RandomID.text(ofBytes: 12), secret: Secret(RandomID.text(ofBytes: 32)),
-            hello: hello, connectedAt: Double(seconds) + Double(nanoseconds) / 1e9, address: address,
-            link: LoopBound(link, on: loop), grant: grant)
+            user: user, credential: credential, session: RandomID.text(ofBytes: 12),
+            secret: Secret(RandomID.text(ofBytes: 32)), hello: hello,
+            connectedAt: Double(seconds) + Double(nanoseconds) / 1e9, address: address,
+            link: LoopBound(link, on: loop), breaker: breakers.breaker(of: "tunnel:\(user)/\(hello.name)"), grant: grant
+        )
         place.record = record
         return (record, link)
     }

@@ -23,13 +23,15 @@ final class AgentRecord: Sendable {
     let connectedAt: Double
     let address: IPAddress
     let link: LoopBound<AgentLink>
+    /// Of the server behind the agent, as far as HTTP goes.
+    let breaker: CircuitBreaker
     /// Of its enrolment: revoked, it ends the session.
     let grant: Grant?
     let traffic = AgentTraffic()
 
     init(
         user: String, credential: AgentCredential, session: String, secret: Secret, hello: TunnelHello,
-        connectedAt: Double, address: IPAddress, link: LoopBound<AgentLink>, grant: Grant?
+        connectedAt: Double, address: IPAddress, link: LoopBound<AgentLink>, breaker: CircuitBreaker, grant: Grant?
     ) {
         self.user = user
         self.name = hello.name
@@ -42,6 +44,7 @@ final class AgentRecord: Sendable {
         self.connectedAt = connectedAt
         self.address = address
         self.link = link
+        self.breaker = breaker
         self.grant = grant
     }
 

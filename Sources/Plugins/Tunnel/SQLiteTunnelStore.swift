@@ -110,7 +110,8 @@ final class SQLiteTunnelStore: TunnelStore, PluginResource {
                 """
                 SELECT id, user, name, digest, created, last_used, revoked FROM enrolment
                 WHERE user = ? AND revoked IS NULL ORDER BY created, id
-                """, .text(user)) { try Enrolment($0) }
+                """, .text(user)
+            ) { try Enrolment($0) }
         }
     }
 
@@ -207,7 +208,8 @@ final class SQLiteTunnelStore: TunnelStore, PluginResource {
                 """
                 SELECT id, owner, agent, consumer, methods, paths, created FROM share
                 WHERE owner = ? ORDER BY created, id
-                """, .text(owner)) { try AgentShare($0) }
+                """, .text(owner)
+            ) { try AgentShare($0) }
         }
     }
 
@@ -217,7 +219,8 @@ final class SQLiteTunnelStore: TunnelStore, PluginResource {
                 """
                 SELECT id, owner, agent, consumer, methods, paths, created FROM share
                 WHERE consumer = ? ORDER BY created, id LIMIT ?
-                """, .text(consumer), .integer(of: TunnelStoreLimits.received)) { try AgentShare($0) }
+                """, .text(consumer), .integer(of: TunnelStoreLimits.received)
+            ) { try AgentShare($0) }
         }
     }
 

@@ -13,13 +13,15 @@ package struct Tunnel: Plugin {
     package func register(with gateway: inout Registrar) {
         let store = settings.store.makeStore(for: &gateway)
         let host = AgentHost(
-            settings: settings, metrics: TunnelMetrics(gateway.metrics), store: store, log: gateway.log)
+            settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, store: store,
+            log: gateway.log)
+        let limit = gateway.rateLimit("requests", RateRules(addresses: .settings))
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
         registerAgents(host, with: &gateway)
         registerRights(host, with: &gateway)
         let requests = ConsumerRequests(host: host)
-        registerConsumers(requests, with: &gateway)
-        registerSockets(requests, with: &gateway)
+        registerConsumers(requests, limit, with: &gateway)
+        registerSockets(requests, limit, with: &gateway)
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
@@ -47,7 +49,7 @@ package struct Tunnel: Plugin {
         }
     }
 
-    private func registerSockets(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+    private func registerSockets(_ requests: ConsumerRequests, _ limit: RateLimit, with gateway: inout Registrar) {
         let host = requests.host
         let count = SocketCount(limit: settings.agentsPerUser)
         var envelopes = WebSocketOptions()
@@ -61,7 +63,7 @@ package struct Tunnel: Plugin {
                         "Connection limit exceeded. Maximum \(host.settings.agentsPerUser) concurrent connections allowed."
                     )
                 }
-                return ConsumerSocket(requests: requests, user: user, loop: request.loop) { count.giveBack(user) }
+                return ConsumerSocket(requests: requests, limit: limit, request: request) { count.giveBack(user) }
             }
         }
         var bytes = WebSocketOptions()
@@ -87,22 +89,22 @@ package struct Tunnel: Plugin {
         }
     }
 
-    private func registerConsumers(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+    private func registerConsumers(_ requests: ConsumerRequests, _ limit: RateLimit, with gateway: inout Registrar) {
+        func consumer(_ pattern: String, _ handler: @escaping Handler) {
+            gateway.route(nil, pattern, access: .signedIn, limit.around(handler))
+        }
         for prefix in ["/api/ollama", "/ollama"] {
             for pattern in [prefix, prefix + "/", prefix + "/{path...}"] {
-                gateway.route(nil, pattern, access: .signedIn) {
-                    try await requests.answer($0, below: prefix.utf8.count, agent: nil)
-                }
+                consumer(pattern) { try await requests.answer($0, below: prefix.utf8.count, agent: nil) }
             }
         }
-        gateway.route(nil, "/api/tunnel/agents/{agent}/ollama/{path...}", access: .signedIn) { request in
+        consumer("/api/tunnel/agents/{agent}/ollama/{path...}") { request in
             let name = request.capture("agent") ?? ""
             let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
             return try await requests.answer(request, below: prefix, agent: name)
         }
-        gateway.route(
-            nil, "/api/tunnel/agents/{owner}/{agent}/ollama/{path...}", access: .signedIn, sharedHandler(requests))
-        gateway.route(nil, "/api/direct-proxy/{user}/ollama/{path...}", access: .signedIn) { request in
+        consumer("/api/tunnel/agents/{owner}/{agent}/ollama/{path...}", sharedHandler(requests))
+        consumer("/api/direct-proxy/{user}/ollama/{path...}") { request in
             let user = request.capture("user") ?? ""
             guard let name = TunnelAPI.decoded(user), request.principal?.subject.isExactly(name) == true else {
                 throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
