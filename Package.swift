@@ -125,7 +125,7 @@ let package = Package(
         plugin("Echo"),
         plugin("HLS"),
         plugin("Proxy"),
-        plugin("Tunnel", on: ["GatewayTunnel"]),
+        plugin("Tunnel", on: ["GatewaySQLite", "GatewayTunnel"]),
 
         // 8  the program
         .executableTarget(
@@ -173,6 +173,9 @@ let package = Package(
         tests(of: "Compression", on: ["GatewayCompression", "GatewayTestSupport"]),
         tests(of: "WebSocket", on: ["GatewayWebSocket", "GatewayTestSupport"]),
         tests(of: "Tunnel", on: ["GatewayBytes", "GatewayHTTP", "GatewayTunnel"]),
+        tests(
+            of: "TunnelRights",
+            on: ["GatewaySQLite", "GatewayTestSupport", "GatewayTunnel", "PluginKit", "PluginTesting", "TunnelPlugin"]),
         tests(of: "TLS", on: ["COpenSSL", "GatewayTLS"]),
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
