@@ -14,6 +14,7 @@ package struct Tunnel: Plugin {
         let host = AgentHost(
             settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, log: gateway.log)
         let limit = gateway.rateLimit("requests", RateRules(addresses: .settings))
+        gateway.use(TunnelPathErrors(), on: .everyRequest)
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
         registerAgents(host, with: &gateway)
         let requests = ConsumerRequests(host: host)
@@ -22,6 +23,12 @@ package struct Tunnel: Plugin {
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
+        // When to come back, and how much is left.
+        origins.responseFields += [
+            .retryAfter, HeaderName(literal: "RateLimit"), HeaderName(literal: "RateLimit-Policy"),
+            HeaderName(literal: "X-RateLimit-Limit"), HeaderName(literal: "X-RateLimit-Remaining"),
+            HeaderName(literal: "X-RateLimit-Reset"),
+        ]
         gateway.allowCrossOrigin(origins)
     }
 
@@ -98,18 +105,20 @@ package struct Tunnel: Plugin {
                 consumer(pattern) { try await requests.answer($0, below: prefix.utf8.count, agent: nil) }
             }
         }
-        consumer("/api/tunnel/agents/{agent}/ollama/{path...}") { request in
-            let name = request.capture("agent") ?? ""
-            let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
-            return try await requests.answer(request, below: prefix, agent: name)
-        }
-        consumer("/api/direct-proxy/{user}/ollama/{path...}") { request in
-            let user = request.capture("user") ?? ""
-            guard request.principal?.subject.isExactly(user) == true else {
-                throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
+        for end in ["", "/", "/{path...}"] {
+            consumer("/api/tunnel/agents/{agent}/ollama" + end) { request in
+                let name = request.capture("agent") ?? ""
+                let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
+                return try await requests.answer(request, below: prefix, agent: name)
             }
-            let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count
-            return try await requests.answer(request, below: prefix, agent: nil)
+            consumer("/api/direct-proxy/{user}/ollama" + end) { request in
+                let user = request.capture("user") ?? ""
+                guard request.principal?.subject.isExactly(user) == true else {
+                    throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
+                }
+                let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count
+                return try await requests.answer(request, below: prefix, agent: nil)
+            }
         }
     }
 }
