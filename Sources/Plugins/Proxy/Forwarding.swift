@@ -83,6 +83,7 @@ final class Forwarding: Sendable {
     /// Asks an upstream by `send`, and others after it as far as that is safe and the budget allows.
     ///
     /// - Throws: ``GatewayFault`` for the last upstream that failed.
+    @inline(__always)
     func ask(
         _ request: Request, _ work: UpstreamGroup.Work,
         _ send: (HTTPURL, UpstreamLease) async throws -> Response
