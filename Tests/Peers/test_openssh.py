@@ -4,14 +4,17 @@ Each of `WAYS` is held to all of it.
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import os
 import subprocess
 
 import pytest
 from harness import tcp
+from harness.gateway import Gateway, binary
 from harness.processes import run
 from harness.ssh import SSHClient, SSHServer, there
+from harness.tunnel import Agent, connect_token, token_file
 from harness.waiting import until
 
 MIB = 1 << 20
@@ -26,6 +29,10 @@ class Netcat:
     def __init__(self, request):
         """`request` is pytest's, for the fixtures that a way needs."""
 
+    def far_address(self, network):
+        """Where a server on `network.far` must listen for the way to lead to it."""
+        return network.far.address
+
     def leads_to(self, address, port, network=None):
         """The command whose input and output are a connection to there, with what it takes started.
 
@@ -35,7 +42,39 @@ class Netcat:
         return f"nc -N {address} {port}"
 
 
-WAYS = {"netcat": Netcat}
+class Tunnel:
+    """`gateway connect` through a gateway to an agent beside the server."""
+
+    #: As long as the agent's connection is given up and opened anew meanwhile, with the streams on it.
+    outage = 5
+
+    def __init__(self, request):
+        self._folder = request.getfixturevalue("tmp_path")
+        self._finish = request.addfinalizer
+        self._token = token_file(self._folder / "consumer", connect_token())
+
+    def far_address(self, network):
+        """An agent dials its own machine and no other."""
+        return "127.0.0.1"
+
+    def leads_to(self, address, port, network=None):
+        settings = {"PLUGINS": "tunnel"}
+        if network:
+            settings |= {
+                "LISTEN_ADDRESS": "0.0.0.0", "TUNNEL_HEARTBEAT_INTERVAL": "1s", "TUNNEL_HEARTBEAT_TIMEOUT": "1s"}
+        with network.near if network else contextlib.nullcontext():
+            gateway = Gateway(self._folder / "gateway", settings)
+            self._finish(gateway.stop)
+            gateway.wait_until_ready()
+            url = f"ws://{network.near.address if network else '127.0.0.1'}:{gateway.port}"
+            agent = Agent(
+                self._folder / "agent", gateway, ports=[port], url=url, host=network.far if network else None)
+            self._finish(agent.stop)
+            agent.wait_until_connected()
+        return f"{binary()} connect desk:{port} --url {url} --token-file {self._token}"
+
+
+WAYS = {"netcat": Netcat, "tunnel": Tunnel}
 
 
 @pytest.fixture(params=WAYS)
@@ -151,9 +190,9 @@ def test_a_half_close_passes_and_the_answer_comes_back(way, tcp_server, large):
 
 
 @pytest.fixture
-def far_server(network, tmp_path):
+def far_server(network, way, tmp_path):
     with network.far:
-        server = SSHServer(tmp_path / "sshd", network.far.address)
+        server = SSHServer(tmp_path / "sshd", way.far_address(network))
     yield server
     server.stop()
 

@@ -1,5 +1,6 @@
 """The whole way of the tunnel: a model server, an agent beside it, the gateway, and consumers who ask."""
 
+import contextlib
 import json
 import subprocess
 import urllib.parse
@@ -51,11 +52,11 @@ def token_file(folder, token):
 class Agent(Process):
     """A `gateway agent` of `gateway`'s, with its credential in a file; `url` leads there by another way.
 
-    `token` may be anybody's; `options` are further words of its command line.
+    `token` may be anybody's; `options` are further words of its command line, `host` is the namespace it runs in.
     """
 
     def __init__(self, folder, gateway, local=None, ports=(), name=NAME, token=None, url=None, authority=None,
-                 options=()):
+                 options=(), host=None):
         words = ["--url", url or gateway.origin, "--name", name]
         words += ["--token-file", token_file(folder, token or agent_token())]
         words += ["--local", local] if local else []
@@ -63,9 +64,10 @@ class Agent(Process):
         words += ["--ca", authority] if authority else []
         self.gateway = gateway
         self._before = self._sessions
-        super().__init__(
-            f"agent-{name}", [binary(), "agent", *words, *options], folder,
-            bare_environment(folder) | {"LOG_LEVEL": "debug"})
+        with host or contextlib.nullcontext():
+            super().__init__(
+                f"agent-{name}", [binary(), "agent", *words, *options], folder,
+                bare_environment(folder) | {"LOG_LEVEL": "debug"})
 
     @property
     def _sessions(self):
