@@ -75,6 +75,9 @@ package struct Logger: Sendable {
 
     package func isEnabled(_ level: LogLevel) -> Bool { system.isEnabled(level) }
 
+    /// The same log under another name, such as `audit`.
+    package func named(_ component: StaticString) -> Logger { Logger(system: system, component: component) }
+
     /// Any level, any number of fields.
     package func log(_ level: LogLevel, _ message: StaticString, fields: @autoclosure () -> [LogField]) {
         guard system.isEnabled(level) else { return }

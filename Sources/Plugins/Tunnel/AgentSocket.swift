@@ -14,6 +14,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
     private let credential: AgentCredential
     /// The name that the credential is bound to, if it is.
     private let boundName: String?
+    private let grant: Grant?
     private let address: IPAddress
     private let loop: EventLoop
     private var socket: (any WebSocket)?
@@ -24,13 +25,14 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
     private var unreported = 0
 
     init(
-        host: AgentHost, user: String, credential: AgentCredential, boundName: String?, address: IPAddress,
-        loop: EventLoop
+        host: AgentHost, user: String, credential: AgentCredential, boundName: String?, grant: Grant?,
+        address: IPAddress, loop: EventLoop
     ) {
         self.host = host
         self.user = user
         self.credential = credential
         self.boundName = boundName
+        self.grant = grant
         self.address = address
         self.loop = loop
     }
@@ -59,6 +61,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         case .over: break
         case .waiting: hello(message, me)
         case .bound(let record):
+            guard mayStay(socket) else { return leave(record, "this token no longer has the right to be an agent") }
             let kind = message.kind
             if let link = record.link.here {
                 unsafe message.withBytes { unsafe link.received(kind, $0, from: me) }
@@ -70,6 +73,15 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
             }
             note(socket, record)
         }
+    }
+
+    /// A renewed token may have fewer rights than the one before.
+    private func mayStay(_ socket: any WebSocket) -> Bool {
+        credential != .token || socket.principal?.has(host.settings.agentPermission) == true
+    }
+
+    private func leave(_ record: AgentRecord, _ reason: String) {
+        record.link.run { $0.end(.lost, reason, closing: .forbidden) }
     }
 
     private func note(_ socket: any WebSocket, _ record: AgentRecord) {
@@ -123,8 +135,9 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
 
     private func begin(_ hello: TunnelHello, _ me: LoopBound<AgentSocket>) {
         guard socket != nil else { return }
+        guard grant?.isRevoked != true else { return close(.forbidden, "the enrolment was revoked") }
         let (record, link) = host.makeSession(
-            hello, user: user, credential: credential, address: address, loop: loop)
+            hello, user: user, credential: credential, grant: grant, address: address, loop: loop)
         switch host.directory.add(record) {
         case .listed: host.joined(record)
         case .replacing(let older): host.joined(record, replacing: older)
@@ -136,6 +149,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         let carrier = AgentCarrier(me, home: loop)
         carrier.send(text: TunnelMessage.welcome(welcome).text)
         link.begin(on: carrier, counting: record.traffic)
+        host.follow(record)
     }
 
     // MARK: For the session
@@ -199,6 +213,8 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
     func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {
         loop.cancelTimer(helloTimer)
         self.socket = nil
+        // A circle, for as long as the socket was open.
+        defer { me = nil }
         guard case .bound(let record) = phase, let me else { return }
         phase = .over
         host.left(record, code)

@@ -11,24 +11,22 @@ package struct Tunnel: Plugin {
     package init(settings: TunnelSettings) { self.settings = settings }
 
     package func register(with gateway: inout Registrar) {
+        let store = settings.store.makeStore(for: &gateway)
         let host = AgentHost(
-            settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, log: gateway.log)
+            settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, store: store,
+            log: gateway.log)
         let limit = gateway.rateLimit("requests", RateRules(addresses: .settings))
         gateway.use(TunnelPathErrors(), on: .everyRequest)
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
         registerAgents(host, with: &gateway)
+        registerRights(host, with: &gateway)
         let requests = ConsumerRequests(host: host)
         registerConsumers(requests, limit, with: &gateway)
         registerSockets(requests, limit, with: &gateway)
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
-        // When to come back, and how much is left.
-        origins.responseFields += [
-            .retryAfter, HeaderName(literal: "RateLimit"), HeaderName(literal: "RateLimit-Policy"),
-            HeaderName(literal: "X-RateLimit-Limit"), HeaderName(literal: "X-RateLimit-Remaining"),
-            HeaderName(literal: "X-RateLimit-Reset"),
-        ]
+        origins.responseFields += RateLimit.fieldNames
         gateway.allowCrossOrigin(origins)
     }
 
@@ -42,18 +40,17 @@ package struct Tunnel: Plugin {
         options.subprotocols = [TunnelProtocol.subprotocol]
         options.heartbeat = SocketHeartbeat(settings.heartbeat)
         options.compresses = false
+        // Whatever consumers may send: what both ends of a carrier have agreed on must pass.
+        options.limits = MessageLimits(
+            frame: .bytes(max(TunnelProtocol.messageSize, settings.terms.dataFrame + DataFrame.size)))
         // Data waits in the session; what else is unsent is small, or its agent has stopped reading.
         options.slowConsumer = .close(limit: settings.terms.sessionWindow)
-        let permission = settings.agentPermission
+        let admission = AgentAdmission(host: host)
         gateway.webSocket("/api/tunnel/agent", access: .signedIn, options: options) { request in
-            guard let principal = request.principal, principal.has(permission) else {
-                throw GatewayFault(
-                    .forbidden, "permission_required",
-                    "Being an agent needs the permission \(permission), or an enrolment; this is a consumer's token.")
-            }
-            return AgentSocket(
-                host: host, user: principal.subject, credential: .token, boundName: nil,
-                address: request.clientAddress, loop: request.loop)
+            try admission.byToken(request)
+        }
+        gateway.webSocket("/api/tunnel/agent/enrolled", access: .anyone, options: options) { request in
+            try await admission.byEnrolment(request)
         }
     }
 
@@ -77,6 +74,7 @@ package struct Tunnel: Plugin {
         var bytes = WebSocketOptions()
         bytes.subprotocols = [ConnectSession.subprotocol]
         bytes.compresses = false
+        bytes.limits = MessageLimits(frame: .bytes(settings.terms.streamWindow))
         let permission = settings.connectPermission
         gateway.webSocket("/api/tunnel/connect/{agent}/{port}", access: .signedIn, options: bytes) { request in
             guard let principal = request.principal, principal.has(permission) else {
@@ -88,8 +86,9 @@ package struct Tunnel: Plugin {
                 throw GatewayFault(.badRequest, "INVALID_PORT", "The path ends in a port from 1 to 65535.")
             }
             do throws(TunnelFailure) {
-                let agent = try requests.find(principal.subject, request.capture("agent"), for: .tcp(port: port))
-                return SessionHandler { try await ConnectSession.run($0, to: port, at: agent, host) }
+                let found = try await host.finder.find(
+                    principal.subject, request.capture("agent"), for: .tcp(port: port))
+                return SessionHandler { try await ConnectSession.run($0, to: port, at: found.record, host) }
             } catch {
                 throw error.fault
             }
@@ -98,13 +97,14 @@ package struct Tunnel: Plugin {
 
     private func registerConsumers(_ requests: ConsumerRequests, _ limit: RateLimit, with gateway: inout Registrar) {
         func consumer(_ pattern: String, _ handler: @escaping Handler) {
-            gateway.route(nil, pattern, access: .signedIn, limit.around(handler))
+            gateway.route(nil, pattern, access: .signedIn, limit: limit, handler)
         }
         for prefix in ["/api/ollama", "/ollama"] {
             for pattern in [prefix, prefix + "/", prefix + "/{path...}"] {
                 consumer(pattern) { try await requests.answer($0, below: prefix.utf8.count, agent: nil) }
             }
         }
+        consumer("/api/tunnel/agents/{owner}/{agent}/ollama/{path...}", sharedHandler(requests))
         for end in ["", "/", "/{path...}"] {
             consumer("/api/tunnel/agents/{agent}/ollama" + end) { request in
                 let name = request.capture("agent") ?? ""
@@ -113,7 +113,7 @@ package struct Tunnel: Plugin {
             }
             consumer("/api/direct-proxy/{user}/ollama" + end) { request in
                 let user = request.capture("user") ?? ""
-                guard request.principal?.subject.isExactly(user) == true else {
+                guard let name = TunnelAPI.decoded(user), request.principal?.subject.isExactly(name) == true else {
                     throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
                 }
                 let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count
