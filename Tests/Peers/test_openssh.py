@@ -51,6 +51,8 @@ class Tunnel:
 
     #: So long that the gateway gives the agent's connection up: its streams go on over another.
     outage = 5
+    #: Whom both ends trust; `None` where nothing is encrypted.
+    authority = None
 
     def __init__(self, request):
         self._folder = request.getfixturevalue("tmp_path")
@@ -74,19 +76,37 @@ class Tunnel:
             self.gateway = gateway = Gateway(self._folder / "gateway", settings)
             self._finish(gateway.stop)
             gateway.wait_until_ready()
-            url = f"ws://{network.near.address if network else '127.0.0.1'}:{gateway.port}"
+            url = self.url(gateway, network.near.address if network else "127.0.0.1")
             agent = Agent(
-                self._folder / "agent", gateway, ports=[port], url=url, host=network.far if network else None)
+                self._folder / "agent", gateway, ports=[port], url=url, authority=self.authority,
+                host=network.far if network else None)
             self._finish(agent.stop)
             agent.wait_until_connected()
-        return f"{binary()} connect desk:{port} --url {url} --token-file {self._token}"
+        trust = f" --ca {self.authority}" if self.authority else ""
+        return f"{binary()} connect desk:{port} --url {url} --token-file {self._token}{trust}"
+
+    def url(self, gateway, host):
+        return f"ws://{host}:{gateway.port}"
 
 
-WAYS = {"netcat": Netcat, "tunnel": Tunnel}
+class IngressTunnel(Tunnel):
+    """The same with nginx before the gateway, for both ends."""
+
+    def __init__(self, request):
+        super().__init__(request)
+        self.authority = request.getfixturevalue("authority").certificate
+        self._ingress = request.getfixturevalue("ingress")
+
+    def url(self, gateway, host):
+        return f"wss://localhost:{self._ingress(gateway).port}"
+
+
+WAYS = {"netcat": Netcat, "tunnel": Tunnel, "ingress": IngressTunnel}
 
 
 #: For what takes long.
 THE_TUNNEL_ONLY = pytest.mark.parametrize("way", ["tunnel"], indirect=True)
+NO_INGRESS = pytest.mark.parametrize("way", ["netcat", "tunnel"], indirect=True)
 
 
 @pytest.fixture(params=WAYS)
@@ -225,6 +245,7 @@ def near_client(network, way, far_server, tmp_path):
     return SSHClient(tmp_path / "client", far_server, way.leads_to(far_server.address, far_server.port, network))
 
 
+@NO_INGRESS
 def test_a_session_outlives_an_outage(network, way, near_client):
     with network.near:
         shell = near_client.start("cat")

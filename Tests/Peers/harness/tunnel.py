@@ -175,11 +175,11 @@ class Reader:
 
 
 class Socket:
-    """A consumer's WebSocket: envelopes as dictionaries. `path` is `/` or the gateway's WEBSOCKET_PATH."""
+    """A consumer's WebSocket: envelopes as dictionaries."""
 
-    def __init__(self, gateway, token, path="/ws"):
-        query = urllib.parse.urlencode({"token": token})
-        self._socket = websocket.create_connection(f"{gateway.websocket_origin}{path}?{query}", timeout=PATIENCE)
+    def __init__(self, url, authority=None):
+        trust = {"ca_certs": str(authority)} if authority else None
+        self._socket = websocket.create_connection(url, timeout=PATIENCE, sslopt=trust)
 
     def __enter__(self):
         return self
@@ -225,16 +225,16 @@ class Tunnel:
         self.gateway = gateway
         self.model = Model(folder / "model")
         self.origin = gateway.origin if through is None else f"https://localhost:{through(gateway).port}"
-        self._authority = authority if through else None
+        self.authority = authority if through else None
         self.token = tokens.mint(sub=USER)
-        self.consumer = Consumer(self.origin, self.token, self._authority)
+        self.consumer = Consumer(self.origin, self.token, self.authority)
         #: The model itself, for comparison.
         self.direct = Consumer(self.model.origin)
         self.agents = []
 
     def start_agent(self, name=NAME, **options):
         """One more that is connected, by default for the model."""
-        settings = {"local": self.model.origin, "url": self.origin, "authority": self._authority} | options
+        settings = {"local": self.model.origin, "url": self.origin, "authority": self.authority} | options
         count = len(self.agents)
         self.agents.append(Agent(self.folder / f"agent-{count}", self.gateway, name=name, **settings))
         return self.agents[-1].wait_until_connected()
@@ -251,8 +251,13 @@ class Tunnel:
     def read(self, path, value):
         return self.consumer.read(f"/api/ollama{path}", value)
 
-    def socket(self, path="/ws"):
-        return Socket(self.gateway, self.token, path)
+    def socket_url(self, path="/ws", token=None):
+        """Where consumers open sockets: `/` or WEBSOCKET_PATH, their token in the query."""
+        query = urllib.parse.urlencode({"token": token or self.token})
+        return f"{self.origin.replace('http', 'ws', 1)}{path}?{query}"
+
+    def socket(self, path="/ws", token=None):
+        return Socket(self.socket_url(path, token), self.authority)
 
     def forget(self):
         """The model behaves, and remembers nothing."""
