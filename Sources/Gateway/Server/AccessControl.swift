@@ -66,7 +66,7 @@ final class AccessControl: Sendable {
             return principal
         case .failure(let error):
             results.with(error.code).increment()
-            if error.isUnproven { await failures.count(suspect, now: request.loop.now) }
+            await failures.count(suspect, error, now: request.loop.now)
             if case .lastChance(let block) = doubt, error.isUnproven { throw Self.throttled(block) }
             throw Self.fault(error)
         }
