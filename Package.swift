@@ -60,37 +60,38 @@ let package = Package(
 
         // 1  vocabulary
         gateway("Bytes"),
+        gateway("Locks"),
         gateway("Config", on: ["GatewayBytes"]),
         gateway("Telemetry", on: ["GatewayBytes"]),
 
         // 2  the only threads, timers and file descriptors
-        gateway("Runtime", on: ["CLinux", "GatewayBytes"]),
+        gateway("Runtime", on: ["CLinux", "GatewayBytes", "GatewayLocks"]),
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
         gateway(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
-        gateway("WebSocket", on: ["GatewayBytes", "GatewayCompression", "GatewayHTTP"]),
+        gateway("WebSocket", on: ["GatewayBytes", "GatewayCompression", "GatewayHTTP", "GatewayLocks"]),
         gateway("Tunnel", on: ["GatewayBytes", "GatewayHTTP"]),
-        gateway("TLS", on: ["COpenSSL", "GatewayBytes"]),
-        gateway("Auth", on: ["CJWT", "COpenSSL", "GatewayBytes", "GatewayConfig"]),
+        gateway("TLS", on: ["COpenSSL", "GatewayBytes", "GatewayLocks"]),
+        gateway("Auth", on: ["CJWT", "COpenSSL", "GatewayBytes", "GatewayConfig", "GatewayLocks"]),
 
         // 4  byte streams: a socket, its cipher and its unsent output; the pooled upstream client on top
         gateway("Transport", on: ["GatewayBytes", "GatewayRuntime", "GatewayTLS"]),
         gateway(
             "Upstream",
             on: [
-                "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS",
-                "GatewayTelemetry", "GatewayTransport", "GatewayWebSocket",
+                "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks", "GatewayRuntime",
+                "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayWebSocket",
             ]),
 
         // 5  the only gateway module a plugin must import
         .target(
             name: "PluginKit",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime",
-                "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
+                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayRuntime", "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
             ],
             path: "Sources/Gateway/PluginKit", swiftSettings: house),
 
@@ -98,9 +99,9 @@ let package = Package(
         gateway(
             "Server",
             on: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayRuntime",
-                "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream", "GatewayWebSocket",
-                "PluginKit",
+                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayRuntime", "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream",
+                "GatewayWebSocket", "PluginKit",
             ]),
 
         // 7  plugins: PluginKit and nothing above it, never each other
@@ -127,7 +128,7 @@ let package = Package(
 
         // A running gateway and a client, for the tests of plugins
         .target(
-            name: "PluginTesting", dependencies: ["GatewayServer", "GatewayTelemetry", "PluginKit"],
+            name: "PluginTesting", dependencies: ["GatewayLocks", "GatewayServer", "GatewayTelemetry", "PluginKit"],
             path: "Tests/PluginTesting", swiftSettings: house),
         tests(
             of: "Examples",
@@ -135,10 +136,12 @@ let package = Package(
 
         // What several test targets share; nothing that ships depends on it
         .target(
-            name: "GatewayTestSupport", dependencies: ["GatewayRuntime"], path: "Tests/Support", swiftSettings: house),
+            name: "GatewayTestSupport", dependencies: ["GatewayLocks", "GatewayRuntime"], path: "Tests/Support",
+            swiftSettings: house),
 
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
+        tests(of: "Locks", on: ["GatewayLocks", "GatewayTestSupport"]),
         tests(of: "Config", on: ["GatewayConfig"]),
         tests(of: "Telemetry", on: ["GatewayTelemetry", "GatewayTestSupport"]),
         tests(of: "Runtime", on: ["GatewayRuntime", "GatewayTestSupport"]),

@@ -1,5 +1,4 @@
 package import PluginKit
-import Synchronization
 
 // docs: settings
 /// What `SNAPSHOT_*` can say.
@@ -78,7 +77,7 @@ private final class Kept: Sendable {
         }
     }
 
-    private let state = Mutex<(copy: Copy?, isFresh: Bool)>((nil, false))
+    private let state = Guarded<(copy: Copy?, isFresh: Bool)>((nil, false))
 
     var copy: Copy? { state.withLock { $0.copy } }
     /// Whether the last look succeeded.

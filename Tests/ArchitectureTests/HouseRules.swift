@@ -15,6 +15,10 @@ enum HouseRules {
             + file.findings(where: /\bTask\.detached\b/, "a detached task runs on the global pool, off the loops")
     }
 
+    static func locksVisibly(_ file: SourceFile) -> [Finding] {
+        file.findings(where: /\bMutex\b/, "the thread sanitizer sees no Mutex; say Guarded (docs/decisions/0024)")
+    }
+
     /// The comment may stand on the line itself, in the comments and attributes directly above, or first in the body.
     static func justifiesUnchecked(_ file: SourceFile) -> [Finding] {
         let unchecked = /@unchecked\s+Sendable|nonisolated\(unsafe\)/

@@ -84,6 +84,13 @@ struct RuleTests {
         #expect(lines(HouseRules.startsNoThreads, in: "Sources/Gateway/Runtime/Sample.swift", text).isEmpty)
     }
 
+    @Test("a lock that the thread sanitizer does not see")
+    func lock() {
+        #expect(lines(HouseRules.locksVisibly, in: Self.http, "// Why not Mutex\nlet a = Mutex(1)") == [2])
+        #expect(lines(HouseRules.locksVisibly, in: Self.http, "let a: Mutex<Int>") == [1])
+        #expect(lines(HouseRules.locksVisibly, in: Self.http, "let a = Guarded(1)").isEmpty)
+    }
+
     @Test("an unchecked conformance nobody answers for")
     func unchecked() {
         let type = "final class Box: @unchecked Sendable {}"

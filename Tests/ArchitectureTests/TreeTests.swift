@@ -42,6 +42,9 @@ struct HouseTests {
     @Test("leaves threads to the runtime")
     func startsNoThreads() { expectNone(Tree.sources, HouseRules.startsNoThreads) }
 
+    @Test("locks where the thread sanitizer sees it")
+    func locksVisibly() { expectNone(Tree.everything, HouseRules.locksVisibly) }
+
     @Test("says who guarantees what it does not let the compiler check")
     func justifiesUnchecked() { expectNone(Tree.everything, HouseRules.justifiesUnchecked) }
 
@@ -65,6 +68,7 @@ struct HouseTests {
         for rule in [
             HouseRules.neverTraps, HouseRules.startsNoThreads, HouseRules.justifiesUnchecked,
             HouseRules.isPackagePrivate, HouseRules.keepsIsolation, HouseRules.isShort, HouseRules.isFinished,
+            HouseRules.locksVisibly,
         ] { expectNone(Tree.examples, rule) }
     }
 

@@ -1,5 +1,5 @@
 import GatewayBytes
-import Synchronization
+import GatewayLocks
 import Testing
 
 @testable import GatewayAuth
@@ -16,7 +16,7 @@ final class FakeIssuer: Sendable {
         var tasks: [Task<Void, Never>] = []
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     var now: Double { state.withLock { $0.now } }
     var fetches: Int { state.withLock { $0.requests.count } }

@@ -1,14 +1,13 @@
 import PluginKit
 import PluginTesting
 import SnapshotPlugin
-import Synchronization
 import Testing
 
 /// The server whose document is kept: answers what the test at hand says.
 private struct Origin: Plugin {
     static let name: PluginName = "origin"
     static let summary = "Answers GET /document as a test says."
-    static let answer = Mutex<(status: Status, text: String)>((.ok, "first"))
+    static let answer = Guarded<(status: Status, text: String)>((.ok, "first"))
 
     init(settings: NoSettings) {}
 

@@ -1,7 +1,7 @@
 import GatewayHTTP
+import GatewayLocks
 import GatewayRuntime
 import GatewayTelemetry
-import Synchronization
 import Testing
 
 @testable import PluginKit
@@ -115,7 +115,7 @@ struct RequestTests {
     }
 
     private final class Trace: Sendable {
-        private let words = Mutex<[String]>([])
+        private let words = Guarded<[String]>([])
         func add(_ word: String) { words.withLock { $0.append(word) } }
         var text: String { words.withLock { $0.joined() } }
     }

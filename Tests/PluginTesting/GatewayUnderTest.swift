@@ -1,7 +1,7 @@
+import GatewayLocks
 import GatewayServer
 import GatewayTelemetry
 package import PluginKit
-import Synchronization
 
 /// A whole gateway in this process, with the plugins under test, on ports of the system's choice.
 ///
@@ -17,7 +17,7 @@ package final class GatewayUnderTest: Sendable {
     private static let audience = "plugin-tests"
 
     private let server: GatewayServer
-    private let stopped = Mutex(false)
+    private let stopped = Guarded(false)
 
     /// Starts it.
     ///

@@ -1,4 +1,5 @@
 import GatewayBytes
+import GatewayLocks
 import GatewayTestSupport
 import Glibc
 import Testing

@@ -1,6 +1,6 @@
+import GatewayLocks
 import GatewayRuntime
 import GatewayTestSupport
-import Synchronization
 import Testing
 
 @Suite("State of each loop")
@@ -21,7 +21,7 @@ struct PerLoopTests {
         let threads = try Self.threads(3)
         let notebooks = PerLoop(count: 3) { Notebook(index: $0.index) }
         for thread in threads.prefix(2) { _ = try thread.run { notebooks.value(on: $0).index } }
-        let heard = Mutex<[Int]>([])
+        let heard = Guarded<[Int]>([])
         try threads[0].run { loop in
             for word in ["one", "two", "three"] {
                 await notebooks.forEach(from: loop) { notebook in

@@ -1,3 +1,4 @@
+import GatewayLocks
 import GatewayTestSupport
 import Glibc
 import Testing

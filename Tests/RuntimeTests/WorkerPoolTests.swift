@@ -1,3 +1,4 @@
+import GatewayLocks
 import Testing
 
 @testable import GatewayRuntime

@@ -1,6 +1,6 @@
+import GatewayLocks
 import GatewayRuntime
 import PluginKit
-import Synchronization
 import Testing
 
 @testable import GatewayServer
@@ -10,7 +10,7 @@ struct DrainTests {
     /// Drains on a thread of its own, as the program does.
     private final class Drain: Sendable {
         private let done = Signal()
-        private let outcome = Mutex<Bool?>(nil)
+        private let outcome = Guarded<Bool?>(nil)
 
         init(_ gateway: TestGateway) {
             Threads.start("drain") { [self] in

@@ -1,9 +1,9 @@
 import GatewayAuth
 import GatewayBytes
+import GatewayLocks
 import GatewayRuntime
 import Glibc
 import PluginKit
-import Synchronization
 
 /// Keys for tests only, made for this file. Never use them for anything else.
 enum IssuerKeys {
@@ -43,7 +43,7 @@ final class Issuer: Sendable {
         var asked: [String: Int] = [:]
         var isDown = false
     }
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     init(keys: [String], port wanted: UInt16 = 0) throws {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

@@ -1,6 +1,6 @@
 import GatewayHTTP
+import GatewayLocks
 import PluginKit
-import Synchronization
 import Testing
 
 @testable import GatewayServer
@@ -25,7 +25,7 @@ struct OperationsTests {
 
     @Test("probes: bare on the main port, in detail on the operations port; degraded is 200, unhealthy is not ready")
     func probes() throws {
-        let health = Mutex(Health.healthy)
+        let health = Guarded(Health.healthy)
         let gateway = try TestGateway { gateway in gateway.health("store") { health.withLock { $0 } } }
         for (state, status, word) in [
             (Health.healthy, 200, "healthy"), (.degraded("slow"), 200, "slow"), (.unhealthy("gone"), 503, "gone"),

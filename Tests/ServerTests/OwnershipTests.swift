@@ -1,7 +1,7 @@
 import GatewayHTTP
+import GatewayLocks
 import GatewayRuntime
 import PluginKit
-import Synchronization
 import Testing
 
 @testable import GatewayServer
@@ -181,7 +181,7 @@ struct OwnershipTests {
 
 /// Makes socket handlers and counts those that live.
 private final class Tracker: Sendable {
-    private let counts = Mutex<(alive: Int, made: Int)>((0, 0))
+    private let counts = Guarded<(alive: Int, made: Int)>((0, 0))
     var alive: Int { counts.withLock { $0.alive } }
     var made: Int { counts.withLock { $0.made } }
 

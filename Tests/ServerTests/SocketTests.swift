@@ -1,6 +1,5 @@
 import GatewayRuntime
 import PluginKit
-import Synchronization
 import Testing
 
 /// Sends every message back and notes how the socket ended.

@@ -1,7 +1,7 @@
 import GatewayHTTP
+import GatewayLocks
 import GatewayRuntime
 import PluginKit
-import Synchronization
 import Testing
 
 @testable import GatewayServer
@@ -240,7 +240,7 @@ struct StreamTests {
 
 /// A counter that a loop moves and a test reads.
 final class Counting: Sendable {
-    private let count = Mutex(0)
+    private let count = Guarded(0)
     var value: Int { count.withLock { $0 } }
     func increment() { count.withLock { $0 += 1 } }
 }

@@ -1,13 +1,13 @@
 import GatewayAuth
 import GatewayBytes
 import GatewayHTTP
+import GatewayLocks
 import GatewayRuntime
 import GatewayTLS
 import GatewayTelemetry
 import GatewayTestSupport
 import Glibc
 import PluginKit
-import Synchronization
 import Testing
 
 @testable import GatewayServer
@@ -46,7 +46,7 @@ final class TestGateway: Sendable {
     private let settings: [String: String?]
     private let plugins: [any Plugin.Type]
     private let script: Scripted.Script
-    private let stopped = Mutex(false)
+    private let stopped = Guarded(false)
 
     /// What every test's gateway is told, before its own settings.
     private static let defaults = [
@@ -212,7 +212,7 @@ final class Gate: Sendable {
     }
 
     private let arrivals = Signal()
-    private let state = Mutex<(isOpen: Bool, waiting: [Waiting])>((false, []))
+    private let state = Guarded<(isOpen: Bool, waiting: [Waiting])>((false, []))
 
     /// Suspends the calling task on `loop`.
     func pass(on loop: EventLoop) async throws {
@@ -243,7 +243,7 @@ final class Gate: Sendable {
 /// Values that handlers leave for the test.
 final class Notes<Value: Sendable>: Sendable {
     private let arrivals = Signal()
-    private let values = Mutex<[Value]>([])
+    private let values = Guarded<[Value]>([])
 
     func add(_ value: Value) {
         values.withLock { $0.append(value) }

@@ -1,8 +1,8 @@
-import Synchronization
+import GatewayLocks
 
 /// Collects what a log sink writes, in memory.
 package final class MemoryLog: Sendable {
-    private let bytes = Mutex<[UInt8]>([])
+    private let bytes = Guarded<[UInt8]>([])
 
     package init() {}
 

@@ -1,7 +1,6 @@
 import Foundation
 import GatewayBytes
 import GatewayTestSupport
-import Synchronization
 import Testing
 
 @testable import GatewayTelemetry

@@ -1,4 +1,5 @@
 import GatewayHTTP
+import GatewayLocks
 import GatewayTLS
 import Testing
 

@@ -1,4 +1,5 @@
 import GatewayHTTP
+import GatewayLocks
 import GatewayTelemetry
 import GatewayTestSupport
 import Testing

@@ -1,6 +1,7 @@
 import Foundation
 import GatewayBytes
 import GatewayHTTP
+import GatewayLocks
 import GatewayTLS
 import GatewayTelemetry
 import GatewayTestSupport

@@ -1,4 +1,5 @@
 import GatewayHTTP
+import GatewayLocks
 import GatewayTestSupport
 import Testing
 

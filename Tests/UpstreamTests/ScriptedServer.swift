@@ -1,3 +1,4 @@
+import GatewayLocks
 import Glibc
 import Testing
 

@@ -1,5 +1,5 @@
 import GatewayBytes
-import Synchronization
+import GatewayLocks
 
 /// Turns token bytes into a ``Principal``, from any thread.
 ///
@@ -37,12 +37,12 @@ package final class Authenticator: Sendable {
         var bad: BoundedCache<TokenDigest, Double>
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
 
     package init(policy: TokenPolicy, keys: KeySet = .empty, limits: Limits = Limits()) {
         self.policy = policy
         self.limits = limits
-        state = Mutex(
+        state = Guarded(
             State(
                 keys: keys, good: BoundedCache(capacity: limits.remembered),
                 bad: BoundedCache(capacity: limits.refused)))

@@ -1,5 +1,5 @@
 import GatewayBytes
-import Synchronization
+import GatewayLocks
 
 /// Keeps an ``Authenticator`` supplied with the issuer's keys.
 ///
@@ -59,7 +59,7 @@ package final class JWKSStore: Sendable {
     private let limits: JWKSSchedule.Limits
     private let authenticator: Authenticator
     private let world: World
-    private let state: Mutex<State>
+    private let state: Guarded<State>
 
     /// Gives `authenticator` the operator's own keys, and those of the last run while they are not stale.
     ///
@@ -91,7 +91,7 @@ package final class JWKSStore: Sendable {
                 fixed: fixed, published: state.keys,
                 publishedUntil: state.fetchedAt.map { $0 + limits.stale } ?? .infinity,
                 expectsPublished: !candidates.isEmpty))
-        self.state = Mutex(state)
+        self.state = Guarded(state)
     }
 
     /// When to call ``refresh()`` next, in seconds since 1970; `nil` when there is nowhere to fetch from.

@@ -3,6 +3,7 @@
 @_exported public import GatewayBytes
 @_exported public import GatewayConfig
 @_exported public import GatewayHTTP
+@_exported public import GatewayLocks
 @_exported public import GatewayRuntime
 @_exported public import GatewayTelemetry
 @_exported public import GatewayUpstream

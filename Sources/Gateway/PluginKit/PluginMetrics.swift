@@ -1,5 +1,5 @@
+import GatewayLocks
 package import GatewayTelemetry
-import Synchronization
 
 /// Makes metrics named `gateway_<plugin>_…`. A name that is bad or taken stops the start; nothing throws here.
 ///
@@ -7,8 +7,8 @@ import Synchronization
 package final class PluginMetrics: Sendable {
     private let plugin: PluginName
     private let registry: Metrics
-    private let collected = Mutex<[String]>([])
-    private let names = Mutex<Set<String>>([])
+    private let collected = Guarded<[String]>([])
+    private let names = Guarded<Set<String>>([])
 
     /// Made by the server, one for each plugin.
     package init(plugin: PluginName, registry: Metrics) {

@@ -1,4 +1,5 @@
 import CLinux
+import GatewayLocks
 import Glibc
 
 /// What other threads hand a loop: one eventfd wake for a whole batch.

@@ -1,3 +1,5 @@
+import GatewayLocks
+
 /// State that each loop has for itself: caches, pools. No locks, because each value stays on one loop.
 @safe package final class PerLoop<Value>: Sendable {
     private final class Box {

@@ -1,4 +1,5 @@
 import CLinux
+import GatewayLocks
 import Glibc
 
 /// Threads for work that blocks or is heavy: name look-ups, files, key parsing.

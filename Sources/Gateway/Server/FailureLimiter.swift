@@ -1,4 +1,5 @@
 import GatewayHTTP
+import GatewayLocks
 import Synchronization
 
 /// Counts refused tokens by address, so that guessing is slow. Bounded; forgets by itself.
@@ -20,7 +21,7 @@ final class FailureLimiter: Sendable {
     private let most: Atomic<Int>
     private let window: Double
     private let capacity: Int
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     /// - Parameters:
     ///   - limit: Failures within `window` seconds after which an address must wait for the window's end. 0: no limit.

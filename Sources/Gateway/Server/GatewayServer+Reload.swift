@@ -1,8 +1,8 @@
 import GatewayConfig
+import GatewayLocks
 import GatewayRuntime
 import GatewayTelemetry
 import PluginKit
-import Synchronization
 
 extension GatewayServer {
     /// How long the loops may take to say what becomes of their sockets. A loop that something blocks holds up nobody else.
@@ -135,7 +135,7 @@ extension GatewayServer {
 
     private final class Answers: Sendable {
         let countdown: Countdown
-        private let sum = Mutex<(tally: SocketTally, count: Int)>((SocketTally(), 0))
+        private let sum = Guarded<(tally: SocketTally, count: Int)>((SocketTally(), 0))
 
         init(_ count: Int) { countdown = Countdown(count) }
 

@@ -1,4 +1,5 @@
 import GatewayHTTP
+import GatewayLocks
 package import GatewayRuntime
 import GatewayTelemetry
 package import PluginKit
@@ -26,9 +27,9 @@ package final class GatewayServer: Sendable {
     let log: Logger
     private let readiness: ReadinessSwitch
     let certificates: ServerCertificates
-    let state: Mutex<State>
+    let state: Guarded<State>
     /// Held while the generation changes, is planned to, or the drain begins: one at a time.
-    let changing = Mutex<Void>(())
+    let changing = Guarded<Void>(())
 
     struct State: Sendable {
         var generation: Generation
@@ -57,7 +58,7 @@ package final class GatewayServer: Sendable {
         readiness = assembly.readiness
         certificates = assembly.certificates
         started = assembly.generation.configuration
-        state = Mutex(State(generation: assembly.generation))
+        state = Guarded(State(generation: assembly.generation))
     }
 
     var generation: Generation { state.withLock { $0.generation } }

@@ -1,8 +1,8 @@
+import GatewayLocks
 import GatewayRuntime
 package import GatewayTLS
 import GatewayTelemetry
 import PluginKit
-import Synchronization
 
 /// What the files of TLS_CERTIFICATE and its companions say, and the ticket keys, over the life of the process.
 ///
@@ -35,10 +35,10 @@ package final class ServerCertificates: Sendable {
     private let development: SelfSignedCertificate?
     private let log: Logger
     private let metrics: ServerMetrics
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     /// The certificates of ``State/loaded`` for whoever must not wait: `state` is held while files are read and while
     /// loops are waited for.
-    private let inUse = Mutex<[TLSCertificate]>([])
+    private let inUse = Guarded<[TLSCertificate]>([])
 
     /// Certificate and key are seldom replaced at the same moment: the first failure of a look may be such a moment.
     private static let attemptsBeforeError = 2

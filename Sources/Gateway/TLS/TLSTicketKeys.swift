@@ -1,6 +1,6 @@
 internal import COpenSSL
 import GatewayBytes
-import Synchronization
+import GatewayLocks
 
 /// The keys that seal session tickets (RFC 5077, RFC 8446 §4.6.1), newest first: the first seals, all open, and a ticket
 /// that an older one opened is replaced by a new one.
@@ -21,9 +21,9 @@ package final class TLSTicketKeys: Sendable {
         var end: ContinuousClock.Instant?
     }
 
-    private let entries: Mutex<[Entry]>
+    private let entries: Guarded<[Entry]>
 
-    private init(_ keys: [TicketKey]) { entries = Mutex(keys.map { Entry(key: $0) }) }
+    private init(_ keys: [TicketKey]) { entries = Guarded(keys.map { Entry(key: $0) }) }
 
     /// One key of this process's own.
     package static func generate() throws(TLSContextError) -> TLSTicketKeys { TLSTicketKeys([try .random()]) }

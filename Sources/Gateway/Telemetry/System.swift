@@ -34,7 +34,7 @@ func writeFully(_ bytes: Span<UInt8>, to descriptor: Int32) -> Bool {
 
 /// A value under a lock, and a way to wait until it has become something.
 ///
-/// Why not `Mutex`: it has no condition to wait on, and the thread sanitizer cannot see into it.
+/// Why not `Guarded`: it has no condition to wait on.
 @safe final class Monitor<State>: @unchecked Sendable {
     // Safe: `state` is touched only between lock and unlock of `mutex`.
     private var state: State

@@ -1,9 +1,9 @@
 import GatewayBytes
 import GatewayHTTP
+import GatewayLocks
 import GatewayRuntime
 package import GatewayTLS
 package import GatewayTelemetry
-import Synchronization
 
 /// HTTP requests to other servers, each on the caller's loop and out of that loop's own pool.
 ///
@@ -109,9 +109,9 @@ struct UpstreamRules: Sendable {
 }
 
 private final class NewestRules: Sendable {
-    private let rules: Mutex<UpstreamRules>
+    private let rules: Guarded<UpstreamRules>
 
-    init(_ rules: UpstreamRules) { self.rules = Mutex(rules) }
+    init(_ rules: UpstreamRules) { self.rules = Guarded(rules) }
 
     var value: UpstreamRules {
         get { rules.withLock { $0 } }

@@ -1,5 +1,5 @@
 package import GatewayBytes
-import Synchronization
+import GatewayLocks
 
 /// A message for many sockets of a server: framed once, and compressed once for each window size they agreed on.
 ///
@@ -7,7 +7,7 @@ import Synchronization
 package final class PreparedMessage: Sendable {
     package let kind: MessageKind
     private let payload: [UInt8]
-    private let forms: Mutex<Forms>
+    private let forms: Guarded<Forms>
 
     private struct Forms {
         var plain: [UInt8] = []
@@ -19,7 +19,7 @@ package final class PreparedMessage: Sendable {
     package init(_ kind: MessageKind, _ payload: [UInt8]) {
         self.kind = kind
         self.payload = payload
-        forms = Mutex(Forms())
+        forms = Guarded(Forms())
     }
 
     /// Payload bytes.

@@ -12,14 +12,14 @@ final class UpstreamGroup: Sendable {
 
     let members: [UpstreamMember]
     private let rule: OutlierRule
-    private let states: Mutex<[OutlierState]>
+    private let states: Guarded<[OutlierState]>
     private let dice: Atomic<UInt64>
 
     init(_ members: [UpstreamMember], rule: OutlierRule) {
         precondition(1...ProxyRoutes.upstreamLimit ~= members.count, "a group has 1 through 32 upstreams")
         self.members = members
         self.rule = rule
-        states = Mutex(Array(repeating: OutlierState(), count: members.count))
+        states = Guarded(Array(repeating: OutlierState(), count: members.count))
         dice = Atomic(UInt64.random(in: .min ... .max))
     }
 

@@ -1,6 +1,5 @@
 import GatewayTunnel
 import PluginKit
-import Synchronization
 
 /// Who is connected, of all users, on all loops.
 final class AgentDirectory: Sendable {
@@ -21,7 +20,7 @@ final class AgentDirectory: Sendable {
         var chosen: [String: String] = [:]
     }
 
-    private let contents = Mutex(Contents())
+    private let contents = Guarded(Contents())
     private let limit: Int
     private let limitPerUser: Int
 

@@ -3,7 +3,7 @@ import PluginKit
 
 /// `ANY /api/ollama/*` and its like: a consumer's HTTP request goes to an agent, and the answer streams back.
 final class ConsumerRequests: Sendable {
-    private let host: AgentHost
+    let host: AgentHost
     private let started: MonotonicTime
 
     init(host: AgentHost) {
@@ -56,14 +56,17 @@ final class ConsumerRequests: Sendable {
 
     /// An agent whose connection has just broken gets a shorter time to come back than one that is there to answer.
     private func head(
-        of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime
+        of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime,
+        until deadline: MonotonicTime = .distantFuture
     ) async throws -> StreamAnswer {
         if !agent.traffic.isAttached {
             do {
                 return try await exchange.head(until: began + host.settings.connectTimeout, orElse: .reconnecting)
             } catch TunnelFailure.reconnecting where agent.traffic.isAttached {}
         }
-        return try await exchange.head(until: began + host.settings.firstByteTimeout, orElse: .firstByteTimeout)
+        let due = began + host.settings.firstByteTimeout
+        return try await exchange.head(
+            until: min(due, deadline), orElse: due < deadline ? .firstByteTimeout : .callerTimeout)
     }
 
     /// The agent to ask.
@@ -95,6 +98,46 @@ final class ConsumerRequests: Sendable {
             }
         }
         return upload
+    }
+
+    // MARK: Without HTTP
+
+    /// An answer that has begun, for a consumer that reads it itself.
+    struct Asked {
+        let answer: StreamAnswer
+        fileprivate let hold: ExchangeHold
+    }
+
+    /// Asks for a consumer whose request is in memory already.
+    ///
+    /// - Parameter deadline: The caller's own.
+    /// - Throws: ``TunnelFailure``, or `CancellationError`.
+    func ask(
+        _ head: StreamHTTPRequest, body: [UInt8], of user: String, _ name: String?, on loop: EventLoop,
+        until deadline: MonotonicTime
+    ) async throws -> Asked {
+        guard body.count <= host.settings.maxBody.bytes else {
+            throw TunnelFailure.tooLarge(limit: host.settings.maxBody.bytes)
+        }
+        let agent = try find(user, name, for: .http(head))
+        let began = loop.now
+        host.metrics.requests.increment()
+        let exchange = Exchange.open(.http(head), ends: body.isEmpty, at: agent, terms: host.settings.terms, on: loop)
+        let hold = ExchangeHold(exchange, on: loop)
+        if !body.isEmpty {
+            try await exchange.write(body)
+            try await exchange.finishWriting()
+        }
+        var answer = try await self.head(of: exchange, from: agent, since: began, until: deadline)
+        for name in Self.ownFields { answer.fields.remove(name) }
+        return Asked(answer: answer, hold: hold)
+    }
+
+    /// The next bytes of an answer; `nil` at its end.
+    func next(of asked: Asked, on loop: EventLoop, until deadline: MonotonicTime) async throws -> [UInt8]? {
+        let idle = loop.now + host.settings.idleTimeout
+        return try await asked.hold.exchange.next(
+            until: min(idle, deadline), orElse: idle < deadline ? .idleTimeout : .callerTimeout)
     }
 
     private func response(
@@ -162,14 +205,18 @@ final class ConsumerRequests: Sendable {
             length: length)
     }
 
+    /// Whether a consumer's field of this name stays here.
+    static func isWithheld(_ name: HeaderName) -> Bool { withheldNames.contains { $0 == name } }
+
     /// Credentials, who the consumer is, and what the agent's own client writes.
-    private static let withheld = HeaderNameSet(
+    private static let withheldNames =
         [
             .host, .contentLength, .expect, .authorization, .cookie, .origin, .referer, .forwarded, .xForwardedFor,
             .xForwardedHost, .xForwardedPort, .xForwardedPrefix, .xForwardedProto, .xForwardedServer, .xRealIP,
             .xClientIP, .trueClientIP, .cfConnectingIP, .xRequestID, .clientCert, .clientCertChain, .xOriginalURL,
             .xRewriteURL, agentField,
-        ] + [HeaderName("Proxy")].compactMap(\.self))
+        ] + [HeaderName("Proxy")].compactMap(\.self)
+    private static let withheld = HeaderNameSet(withheldNames)
 }
 
 /// The task that sends a request's body.

@@ -14,7 +14,9 @@ package struct Tunnel: Plugin {
         let host = AgentHost(settings: settings, metrics: TunnelMetrics(gateway.metrics), log: gateway.log)
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
         registerAgents(host, with: &gateway)
-        registerConsumers(ConsumerRequests(host: host), with: &gateway)
+        let requests = ConsumerRequests(host: host)
+        registerConsumers(requests, with: &gateway)
+        registerSockets(requests, with: &gateway)
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
@@ -43,6 +45,45 @@ package struct Tunnel: Plugin {
             return AgentSocket(
                 host: host, user: principal.subject, credential: .token, boundName: nil,
                 address: request.clientAddress, loop: request.loop)
+        }
+    }
+
+    private func registerSockets(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+        let host = requests.host
+        let count = SocketCount(limit: settings.agentsPerUser)
+        var envelopes = WebSocketOptions()
+        envelopes.subprotocols = ["tunnel.v1.json"]
+        for path in gateway.context.mainSocketPaths {
+            gateway.webSocket(path, access: .signedIn, options: envelopes) { request in
+                let user = request.principal?.subject ?? ""
+                guard count.take(user) else {
+                    throw GatewayFault(
+                        .tooManyRequests, "CONNECTION_LIMIT",
+                        "Connection limit exceeded. Maximum \(host.settings.agentsPerUser) concurrent connections allowed."
+                    )
+                }
+                return ConsumerSocket(requests: requests, user: user, loop: request.loop) { count.giveBack(user) }
+            }
+        }
+        var bytes = WebSocketOptions()
+        bytes.subprotocols = [ConnectSession.subprotocol]
+        bytes.compresses = false
+        let permission = settings.connectPermission
+        gateway.webSocket("/api/tunnel/connect/{agent}/{port}", access: .signedIn, options: bytes) { request in
+            guard let principal = request.principal, principal.has(permission) else {
+                throw GatewayFault(
+                    .forbidden, "permission_required", "TCP connections need a token with the permission \(permission)."
+                )
+            }
+            guard let port = UInt16(request.capture("port") ?? ""), port > 0 else {
+                throw GatewayFault(.badRequest, "INVALID_PORT", "The path ends in a port from 1 to 65535.")
+            }
+            do throws(TunnelFailure) {
+                let agent = try requests.find(principal.subject, request.capture("agent"), for: .tcp(port: port))
+                return SessionHandler { try await ConnectSession.run($0, to: port, at: agent, host) }
+            } catch {
+                throw error.fault
+            }
         }
     }
 

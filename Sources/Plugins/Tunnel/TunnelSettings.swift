@@ -11,6 +11,7 @@ package struct TunnelSettings: Settings {
     let connectTimeout: Duration
     let firstByteTimeout: Duration
     let idleTimeout: Duration
+    let consumerIdle: Duration
     let maxBody: ByteCount
     let envelopeBody: ByteCount
     let agentPermission: String
@@ -36,6 +37,10 @@ package struct TunnelSettings: Settings {
         idleTimeout = env.optional(
             "IDLE_TIMEOUT", default: .seconds(120), in: .milliseconds(10) ... .seconds(86400), bare: .milliseconds,
             "How long an answer that has begun may pause.")
+        consumerIdle = env.optional(
+            exactly: "IDLE_TIMEOUT", default: .seconds(300), in: .milliseconds(10) ... .seconds(86400),
+            bare: .milliseconds,
+            "How long the WebSocket of a consumer may be without a message and without a request under way.")
         maxBody = env.optional(
             "MAX_BODY", default: .mebibytes(10), in: .kibibytes(1) ... .gibibytes(64), bare: .bytes,
             "Largest body of a request to an agent; a larger one is answered 413.")

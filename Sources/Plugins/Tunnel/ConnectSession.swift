@@ -1,0 +1,65 @@
+import GatewayTunnel
+import PluginKit
+
+/// `gateway connect`: a consumer's WebSocket becomes a TCP connection at an agent.
+enum ConnectSession {
+    static let subprotocol = "tunnel.bytes.v1"
+
+    /// Runs until both directions have ended or one side has broken off.
+    static func run(
+        _ session: WebSocketSession, to port: UInt16, at agent: AgentRecord, _ host: AgentHost
+    ) async throws {
+        let loop = session.socket.loop
+        host.metrics.connections.increment()
+        let exchange = Exchange.open(.tcp(port: port), ends: false, at: agent, terms: host.settings.terms, on: loop)
+        let hold = ExchangeHold(exchange, on: loop)
+        do {
+            _ = try await exchange.head(
+                until: loop.now + host.settings.connectTimeout, orElse: .reset(.timeout, "the agent did not answer"))
+        } catch let failure as TunnelFailure {
+            return close(session, failure)
+        }
+        try await session.send(#"{"type":"open"}"#)
+        let download = loop.launch {
+            do {
+                while let chunk = try await exchange.next(until: .distantFuture, orElse: .idleTimeout) {
+                    try await session.send(chunk)
+                }
+                try await session.send(#"{"type":"end"}"#)
+            } catch let failure as TunnelFailure {
+                close(session, failure)
+            } catch {
+                // The consumer left.
+            }
+        }
+        try await upload(session, to: exchange)
+        await download.value
+        withExtendedLifetime(hold) {}
+    }
+
+    /// What the consumer sends, until it ends its direction; then what it does next is only to close.
+    private static func upload(_ session: WebSocketSession, to exchange: Exchange) async throws {
+        while let message = await session.next() {
+            switch message.kind {
+            case .binary: try await exchange.write(message.bytes)
+            case .text:
+                guard message.text == #"{"type":"end"}"# else {
+                    return session.socket.close(.policyViolation, reason: "text says {\"type\":\"end\"} or nothing")
+                }
+                return try await exchange.finishWriting()
+            }
+        }
+        exchange.cancel()
+    }
+
+    private static func close(_ session: WebSocketSession, _ failure: TunnelFailure) {
+        let code: CloseCode =
+            switch failure {
+            case .reset(.refused, _): .forbidden
+            case .noAgent, .reconnecting, .reset(.lost, _): .noAgent
+            case .channelLimit, .reset(.overloaded, _): .tryAgainLater
+            default: .unreachable
+            }
+        session.socket.close(code, reason: failure.report.message)
+    }
+}

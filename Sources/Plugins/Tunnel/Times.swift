@@ -1,0 +1,18 @@
+import PluginKit
+
+/// The time of day as envelopes say it.
+enum Times {
+    /// Since 1970.
+    static func milliseconds() -> Int {
+        let (seconds, nanoseconds) = WallClock.read()
+        return Int(seconds) * 1000 + Int(nanoseconds) / 1_000_000
+    }
+
+    /// RFC 3339, in UTC, with milliseconds.
+    static func text() -> String {
+        let (seconds, nanoseconds) = WallClock.read()
+        var text = OutputBuffer(capacity: 64)
+        WallTime(seconds: seconds, nanoseconds: nanoseconds).appendRFC3339(to: &text)
+        return unsafe text.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+    }
+}
