@@ -6,6 +6,7 @@ final class AgentHost: Sendable {
     let settings: TunnelSettings
     let directory: AgentDirectory
     let metrics: TunnelMetrics
+    let ledger: UserLedger
     private let log: Logger
     /// Between looks at whether an agent of a gateway that ends has finished.
     let drainPause = Duration.milliseconds(250)
@@ -15,6 +16,7 @@ final class AgentHost: Sendable {
         self.metrics = metrics
         self.log = log
         directory = AgentDirectory(limit: settings.agents, perUser: settings.agentsPerUser)
+        ledger = UserLedger(limit: settings.rememberedUsers)
     }
 
     /// A session that does not run yet. On `loop`, where it will live.
@@ -47,6 +49,7 @@ final class AgentHost: Sendable {
     // MARK: What happens
 
     func joined(_ record: AgentRecord, replacing older: AgentRecord? = nil) {
+        ledger.joined(record.user, record.traffic)
         metrics.agentsConnected.set(directory.count)
         metrics.sessions.with(older == nil ? "new" : "takeover").increment()
         let what: StaticString = older == nil ? "agent connected" : "agent took over its name"
@@ -69,6 +72,7 @@ final class AgentHost: Sendable {
 
     private func ended(_ record: AgentRecord) {
         directory.remove(record)
+        ledger.left(record.user, record.traffic)
         metrics.agentsConnected.set(directory.count)
         log.info("agent left", .string("user", record.user), .string("agent", record.name))
     }

@@ -17,6 +17,9 @@ package struct Tunnel: Plugin {
         let requests = ConsumerRequests(host: host)
         registerConsumers(requests, with: &gateway)
         registerSockets(requests, with: &gateway)
+        StatusRoutes.add(TunnelStatus(host: host), to: &gateway)
+        ConfigRoutes.add(settings, to: &gateway)
+        PageRoutes.add(to: &gateway)
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
