@@ -132,6 +132,10 @@ conformance:
 bench: setup-test build ## Compare with nginx, haproxy and node ws; about a quarter of an hour
 	Benchmarks/run
 
+.PHONY: bench-tunnel
+bench-tunnel: setup-test build ## Compare the tunnel with OpenSSH, nginx and websockify; about five minutes
+	Benchmarks/tunnel
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 .PHONY: setup-run setup-test

@@ -58,6 +58,7 @@ let package = Package(
         borrowed("COpenSSL", pkgConfig: "openssl", debian: "libssl-dev"),
         borrowed("CJWT", pkgConfig: "libjwt", debian: "libjwt-dev"),
         borrowed("CISAL", pkgConfig: "libisal", debian: "libisal-dev"),
+        borrowed("CSQLite", pkgConfig: "sqlite3", debian: "libsqlite3-dev"),
 
         // 1  vocabulary
         gateway("Bytes"),
@@ -70,6 +71,7 @@ let package = Package(
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
+        gateway("Backplane"),
         gateway(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
@@ -91,7 +93,8 @@ let package = Package(
         .target(
             name: "PluginKit",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayAuth", "GatewayBackplane", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayLocks",
                 "GatewayRuntime", "GatewayTelemetry", "GatewayUpstream", "GatewayWebSocket",
             ],
             path: "Sources/Gateway/PluginKit", swiftSettings: house),
@@ -100,12 +103,18 @@ let package = Package(
         gateway(
             "Server",
             on: [
-                "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks",
+                "GatewayAuth", "GatewayBackplane", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
+                "GatewayLocks",
                 "GatewayRuntime", "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayUpstream",
                 "GatewayWebSocket", "PluginKit",
             ]),
 
-        // 7  plugins: PluginKit and nothing above it, never each other
+        // 6  drivers: one for each system outside of the process, for plugins that need it
+        gateway(
+            "SQLite",
+            on: ["CSQLite", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayTelemetry", "PluginKit"]),
+
+        // 7  plugins: PluginKit and the drivers they need, never each other
         plugin("Echo"),
         plugin("HLS"),
         plugin("Proxy"),
@@ -142,6 +151,12 @@ let package = Package(
             name: "GatewayTestSupport", dependencies: ["GatewayLocks", "GatewayRuntime"], path: "Tests/Support",
             swiftSettings: house),
 
+        // What every driver of the backplane must pass: its tests call it with a driver of their own
+        .target(
+            name: "BackplaneConformance", dependencies: ["GatewayBackplane"], path: "Tests/BackplaneConformance",
+            swiftSettings: house),
+        tests(of: "Backplane", on: ["BackplaneConformance", "GatewayBackplane"]),
+
         tests(of: "Architecture", on: []),
         tests(of: "Bytes", on: ["GatewayBytes"]),
         tests(of: "Locks", on: ["GatewayLocks", "GatewayTestSupport"]),
@@ -158,9 +173,20 @@ let package = Package(
         tests(of: "Upstream", on: ["GatewayUpstream", "GatewayTestSupport"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "GatewayTestSupport", "EchoPlugin"]),
+        tests(
+            of: "SQLite",
+            on: [
+                "GatewayBytes", "GatewayServer", "GatewaySQLite", "GatewayTestSupport", "PluginTesting", "sqlitewriter",
+            ]),
         tests(of: "Echo", on: ["EchoPlugin"]),
         tests(of: "Proxy", on: ["ProxyPlugin"]),
         tests(of: "HLS", on: ["HLSPlugin"], excluding: ["Golden"]),
+
+        // Writes to a database until the tests of the driver kill it
+        .executableTarget(
+            name: "sqlitewriter",
+            dependencies: ["GatewayRuntime", "GatewaySQLite", "GatewayTelemetry"],
+            path: "Tests/SQLiteWriter", swiftSettings: house),
 
         // The load generator of Benchmarks/run: no gateway module, so that it cannot gain or lose by what it measures
         .executableTarget(

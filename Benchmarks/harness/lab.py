@@ -79,12 +79,18 @@ def program(variable, product):
     return Path(os.environ.get(variable) or ROOT / ".build" / "release" / product).absolute()
 
 
-def ensure_peers():
+#: The Debian package of each program, or of a file, that `Benchmarks/run` starts.
+PEERS = {
+    "nginx": "nginx-light", "haproxy": "haproxy", "node": "nodejs", "openssl": "openssl", "taskset": "util-linux",
+    "/usr/share/nodejs/ws": "node-ws",
+}
+
+
+def ensure_peers(packages=PEERS):
     """Has the peers installed when one is missing."""
     def missing():
-        programs = [name for name in ("nginx", "haproxy", "node", "openssl", "taskset")
-                    if not shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")]
-        return programs + ([] if Path("/usr/share/nodejs/ws").exists() else ["node-ws"])
+        places = os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin"
+        return [name for name in packages if not (shutil.which(name, path=places) or Path(name).is_dir())]
 
     if not missing():
         return
@@ -92,8 +98,7 @@ def ensure_peers():
     if os.access(setup, os.X_OK):
         subprocess.run([setup, "test"], check=False, stdout=sys.stderr)
     if absent := missing():
-        raise Failure(
-            f"missing: {', '.join(absent)}; apt-get install nginx-light haproxy nodejs node-ws openssl util-linux")
+        raise Failure(f"missing: {', '.join(absent)}; apt-get install {' '.join(packages[name] for name in absent)}")
 
 
 def ensure_load_generator(path):

@@ -202,14 +202,14 @@ class Gateway(Server):
             "UPSTREAM_IDLE_CONNECTIONS": str(KEPT_CONNECTIONS),
         }
 
-    def mint(self):
-        """A token that outlives any run (HS256, RFC 7519)."""
+    def mint(self, **more):
+        """A token that outlives any run (HS256, RFC 7519), with these claims besides."""
         def part(data):
             return base64.urlsafe_b64encode(data).rstrip(b"=")
 
         now = int(time.time())
         claims = {"iss": self.issuer, "aud": self.audience, "sub": "load", "role": "authenticated",
-                  "iat": now, "exp": now + 86_400}
+                  "iat": now, "exp": now + 86_400} | more
         signed = b".".join(part(json.dumps(piece).encode()) for piece in ({"alg": "HS256", "typ": "JWT"}, claims))
         signature = hmac.new(self.secret.encode(), signed, hashlib.sha256).digest()
         return (signed + b"." + part(signature)).decode()
@@ -332,9 +332,10 @@ class Origin(Nginx):
         self.pattern_file = self.directory / "pattern"
         self.pattern_file.write_bytes(self.pattern)
         if size > self.memory_limit:
-            self.write_body(self.directory / "body")
+            self.write_body(self.directory / self.path.lstrip("/"))
 
     def write_body(self, path):
+        path.parent.mkdir(exist_ok=True)
         with open(path, "wb") as file:
             for start in range(0, self.size, len(self.pattern)):
                 file.write(self.pattern[:self.size - start])

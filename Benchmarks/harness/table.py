@@ -29,16 +29,16 @@ def ratio(row):
 def goal(row):
     if row.goal is None:
         return "stated"
-    return f"≤ {row.goal}" if row.peers else f"≤ {row.goal} {row.work.unit}"
+    return f"≤ {row.goal} {row.work.unit}" if row.is_absolute else f"≤ {row.goal}"
 
 
 def verdict(row):
     if row.failures:
         return "failed"
-    if row.peers:
-        reached = median(row.ratios) if row.ratios else None
-    else:
+    if row.is_absolute:
         reached = row.ours.middle if row.ours and row.ours.samples else None
+    else:
+        reached = median(row.ratios) if row.ratios else None
     if row.goal is None or reached is None:
         return "-"
     return "yes" if reached <= row.goal else "no"

@@ -53,6 +53,11 @@ class Row:
         return min(measured, key=lambda peer: peer.middle, default=None)
 
     @property
+    def is_absolute(self):
+        """Whether the goal is for our value, whatever the peers' are."""
+        return not self.peers or self.work.is_absolute
+
+    @property
     def ratios(self):
         if self.ours is None or self.ours.failure or self.best is None:
             return []
@@ -71,7 +76,10 @@ class Work:
     """Something servers do. `measure` makes one sample of one server; the rest is the same for all works."""
 
     unit = "µs CPU/op"
+    rounds = None         # None: what the command line says
     keeps_servers = True  # through all rounds; else each sample gets a server that has done nothing before
+    is_absolute = False   # the goal is a value even with peers
+    make_origin = Origin
     body_size = None      # of what an origin behind the servers answers; None: there is no origin
 
     def __init__(self, name, goal, ours, peers):
@@ -91,11 +99,12 @@ class Work:
                 origin = self.start_origin(lab, servers, sides)
                 for side in sides:
                     attempt(side, lambda: start(side, lab, origin, servers))
-            for number in range(lab.rounds):
+            rounds = self.rounds or lab.rounds
+            for number in range(rounds):
                 # Every other round goes backwards, so that nobody always comes first.
                 for side in sides[::-1 if number % 2 else 1]:
                     attempt(side, lambda: self.sample(lab, side))
-                lab.progress(f"{self.name}: round {number + 1} of {lab.rounds}")
+                lab.progress(f"{self.name}: round {number + 1} of {rounds}")
         for side in sides:
             attempt(side, lambda: self.verify(side))
         return self.rows(ours, peers)
@@ -109,7 +118,7 @@ class Work:
         if self.body_size is None:
             return None
         try:
-            self.origin = servers.enter_context(Origin(lab, self.body_size))
+            self.origin = servers.enter_context(self.make_origin(lab, self.body_size))
             return self.origin
         except Failure as failure:
             for side in sides:

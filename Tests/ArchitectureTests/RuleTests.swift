@@ -56,6 +56,13 @@ struct RuleTests {
         #expect(lines(ImportRules.keepsPluginsApart, in: Self.echo, "import PluginKit\nimport \(module)") == [2])
     }
 
+    @Test("a plugin may use a driver")
+    func driver() {
+        let text = "import PluginKit\nimport GatewaySQLite"
+        #expect(lines(ImportRules.keepsPluginsApart, in: Self.echo, text).isEmpty)
+        #expect(lines(ImportRules.pointsDown, in: Self.echo, text).isEmpty)
+    }
+
     @Test("a C library outside its wrapper, or let out of it")
     func cLibrary() {
         #expect(lines(ImportRules.hidesC, in: Self.http, "internal import CZlib") == [1])

@@ -2,22 +2,28 @@
 ///
 /// The same picture as `Package.swift`, written a second time on purpose: a new arrow has to be drawn twice.
 let rows: [[String]] = [
-    ["CLinux", "CZlib", "COpenSSL", "CJWT", "CISAL"],
+    ["CLinux", "CZlib", "COpenSSL", "CJWT", "CISAL", "CSQLite"],
     ["GatewayBytes", "GatewayLocks"],
     ["GatewayConfig", "GatewayTelemetry"],
     ["GatewayRuntime"],
-    ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth"],
+    ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayBackplane"],
     ["GatewayWebSocket", "GatewayTunnel"],
     ["GatewayTransport"],
     ["GatewayUpstream"],
     ["PluginKit"],
-    ["GatewayServer"],
+    ["GatewayServer", "GatewaySQLite"],
     ["EchoPlugin", "HLSPlugin", "ProxyPlugin", "TunnelPlugin", "ExamplePlugin"],
     ["gateway"],
 ]
 
 /// Bytes in, events out: a protocol that cannot reach a socket or a timer can be tested and fuzzed in memory.
-let protocols: Set = ["GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayWebSocket", "GatewayTunnel"]
+let protocols: Set = [
+    "GatewayHTTP", "GatewayCompression", "GatewayTLS", "GatewayAuth", "GatewayBackplane", "GatewayWebSocket",
+    "GatewayTunnel",
+]
+
+/// One for each system outside of the process. A plugin may import those it needs, besides PluginKit.
+let drivers: Set = ["GatewaySQLite"]
 
 /// Each C library has one Swift importer, which owns, frees and translates; no C type leaves it.
 ///
@@ -28,6 +34,7 @@ let importersOfC: [String: Set<String>] = [
     "CZlib": ["GatewayCompression"],
     "CISAL": ["GatewayCompression"],
     "CJWT": ["GatewayAuth"],
+    "CSQLite": ["GatewaySQLite"],
     "COpenSSL": ["GatewayAuth", "GatewayTLS"],
 ]
 

@@ -6,10 +6,14 @@ import shutil
 import socket
 
 import pytest
-from harness import nginx, streams
+from harness import network as networks
+from harness import nginx, streams, tcp
+from harness.browser import Browser
 from harness.certificates import Authority
 from harness.gateway import Gateway
+from harness.model import Model
 from harness.processes import Process
+from harness.ssh import SSHClient, SSHServer
 
 # Everything here is on this machine; no client may go through a proxy of the user's.
 for name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
@@ -67,11 +71,11 @@ def shared_gateway(tmp_path_factory, authority):
 
 @pytest.fixture(scope="module")
 def ingress(tmp_path_factory, certificate):
-    """`ingress(gateway)` puts an nginx in front of it, the way ingress-nginx would."""
+    """`ingress(gateway)` puts an nginx in front of it, the way ingress-nginx would; options are `nginx.ingress`'s."""
     with contextlib.ExitStack() as stack:
 
-        def start(gateway):
-            process = nginx.ingress(tmp_path_factory.mktemp("ingress"), gateway.port, certificate)
+        def start(gateway, **options):
+            process = nginx.ingress(tmp_path_factory.mktemp("ingress"), gateway.port, certificate, **options)
             stack.callback(process.stop)
             return process
 
@@ -84,6 +88,73 @@ def silent():
     listener = socket.create_server(("127.0.0.1", 0))
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     listener.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A Chromium whose tabs are `browser.open(url)`."""
+    process = Browser(tmp_path_factory.mktemp("chromium"))
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A stand-in model server with a record of its own, on the loopback."""
+    process = Model(tmp_path / "model")
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def ssh_server(tmp_path_factory):
+    """An sshd that lets this user in, on the loopback."""
+    process = SSHServer(tmp_path_factory.mktemp("sshd"))
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def ssh(ssh_server, tmp_path):
+    """`ssh("nc 127.0.0.1 22")` is a client of `ssh_server` that connects by this command."""
+    count = 0
+
+    def client(proxy_command, environment=None):
+        nonlocal count
+        count += 1
+        return SSHClient(tmp_path / f"ssh-{count}", ssh_server, proxy_command, environment)
+
+    return client
+
+
+@pytest.fixture
+def tcp_server():
+    """`tcp_server(tcp.echo)` listens on the loopback, or on `address` in the namespace that it is started in."""
+    with contextlib.ExitStack() as stack:
+
+        def start(serve, address="127.0.0.1"):
+            server = tcp.TCPServer(serve, address)
+            stack.callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def network():
+    """Two hosts and a router that can be cut. Ask for it before what runs on the hosts, so that it ends after them.
+
+    `with network.far: Model(folder, network.far.address)`: what a thread starts and opens in the `with` is there.
+    """
+    try:
+        made = networks.Network()
+    except networks.Unavailable as reason:
+        pytest.skip(
+            f"no network namespaces, so nothing can be cut: {reason}. They take CAP_SYS_ADMIN and a /proc/sys that can"
+            " be written to: root has both, in a container if it is privileged; `unshare --user --map-root-user --net`"
+            " gives them to a user.")
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

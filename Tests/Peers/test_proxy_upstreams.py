@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -151,7 +152,9 @@ def test_an_upstream_that_refuses_connections_costs_no_request(gateway, pair):
 
 
 def test_one_that_hangs_up_costs_no_get_and_no_post_is_sent_twice(gateway, pair, hangs_up):
-    gate = gateway(PLUGINS="proxy", PROXY_ROUTES=f"/={hangs_up.origin}|{pair[0].origin}", PROXY_EJECT_AFTER=0)
+    gate = gateway(
+        PLUGINS="proxy", PROXY_ROUTES=f"/={hangs_up.origin}|{pair[0].origin}", PROXY_EJECT_AFTER=0,
+        CIRCUIT_BREAKER_FAILURES=0)
     assert {ask(gate) for _ in range(12)} == {(200, b"first")}
     assert hangs_up.heard
     before = (pair[0].count, len(hangs_up.heard))
@@ -164,7 +167,9 @@ def test_one_that_hangs_up_costs_no_get_and_no_post_is_sent_twice(gateway, pair,
 def test_what_has_begun_to_answer_is_not_asked_elsewhere(words, gateway, pair):
     server = HangsUp(words)
     try:
-        gate = gateway(PLUGINS="proxy", PROXY_ROUTES=f"/={server.origin}|{pair[0].origin}", PROXY_EJECT_AFTER=0)
+        gate = gateway(
+            PLUGINS="proxy", PROXY_ROUTES=f"/={server.origin}|{pair[0].origin}", PROXY_EJECT_AFTER=0,
+            CIRCUIT_BREAKER_FAILURES=0)
         found = {ask(gate)[0] for _ in range(20)}
         assert found == {200, 502}
         assert gate.total("gateway_proxy_retries_total") == 0
@@ -174,13 +179,15 @@ def test_what_has_begun_to_answer_is_not_asked_elsewhere(words, gateway, pair):
 
 def test_no_retries_when_told_so(gateway, pair):
     gate = gateway(
-        PLUGINS="proxy", PROXY_ROUTES=f"/={nobody()}|{pair[0].origin}", PROXY_RETRIES=0, PROXY_EJECT_AFTER=0)
+        PLUGINS="proxy", PROXY_ROUTES=f"/={nobody()}|{pair[0].origin}", PROXY_RETRIES=0, PROXY_EJECT_AFTER=0,
+        CIRCUIT_BREAKER_FAILURES=0)
     assert {ask(gate)[0] for _ in range(20)} == {200, 502}
 
 
 def test_retries_stay_within_their_budget(gateway):
     """Everybody fails: a fifth more requests, and the reserve, is all that it costs."""
-    gate = gateway(PLUGINS="proxy", PROXY_ROUTES=f"/={nobody()}|{nobody()}", PROXY_EJECT_AFTER=0)
+    gate = gateway(
+        PLUGINS="proxy", PROXY_ROUTES=f"/={nobody()}|{nobody()}", PROXY_EJECT_AFTER=0, CIRCUIT_BREAKER_FAILURES=0)
     for _ in range(10):
         done = run(["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", gate.origin + "/[1-20]"])
         assert done.stdout == b"502" * 20
@@ -235,10 +242,11 @@ def test_refused_connections_eject_too(gateway, pair):
 def test_at_most_half_are_left_alone(gateway, pair):
     for server in pair:
         server.status = 503
-    gate = gateway(PLUGINS="proxy", PROXY_ROUTES=f"/={pair[0].origin}|{pair[1].origin}", PROXY_EJECT_AFTER=2)
+    settings = {"PLUGINS": "proxy", "PROXY_EJECT_AFTER": 2, "CIRCUIT_BREAKER_FAILURES": 0}
+    gate = gateway(PROXY_ROUTES=f"/={pair[0].origin}|{pair[1].origin}", **settings)
     assert {ask(gate)[0] for _ in range(20)} == {503}
     assert ejected(gate) == 1
-    alone = gateway(PLUGINS="proxy", PROXY_ROUTES=f"/={pair[0].origin}", PROXY_EJECT_AFTER=2)
+    alone = gateway(PROXY_ROUTES=f"/={pair[0].origin}", **settings)
     assert {ask(alone)[0] for _ in range(20)} == {503}
     assert ejected(alone) == 0
 
@@ -249,6 +257,133 @@ def test_other_failures_of_a_request_do_not_eject(gateway, pair):
     gate = gateway(PLUGINS="proxy", PROXY_ROUTES=f"/={pair[0].origin}|{pair[1].origin}", PROXY_EJECT_AFTER=1)
     assert {ask(gate)[0] for _ in range(10)} == {500}
     assert ejected(gate) == 0
+
+
+# Refusing at once
+
+
+def breaker(gate, name="circuit_breaker_state", **labels):
+    return gate.total(name, service="proxy:/", **labels)
+
+
+def code(body):
+    return json.loads(body)["error"]["code"]
+
+
+def test_a_service_that_died_is_not_asked_any_more_and_comes_back(gateway):
+    """Requests find out that it ended, later ones are answered at once, and some find it running again."""
+    port = free_port()
+
+    def alive(handler):
+        answers.respond(handler, b"alive", connection="close")
+
+    server = answers.Server({"/x": alive}, port=port)
+    gate = gateway(PLUGINS="proxy", PROXY_ROUTES=f"/=http://127.0.0.1:{port}", CIRCUIT_BREAKER_OPEN_TIME="2s")
+    assert ask(gate) == (200, b"alive") and breaker(gate) == 0
+    server.stop()
+    assert [ask(gate)[0] for _ in range(5)] == [502] * 5
+    asked = gate.total("gateway_proxy_upstream_requests_total")
+    status, headers, body = gate.get("/x")
+    assert (status, code(body)) == (503, "circuit_open") and headers["Retry-After"] in ("1", "2")
+    assert "127.0.0.1" not in body.decode()
+    assert gate.total("gateway_proxy_upstream_requests_total") == asked
+    assert breaker(gate, "circuit_breaker_transitions_total", to="open") == 1
+    assert gate.total("gateway_proxy_failures_total", code="circuit_open") >= 1
+    until(lambda: ask(gate) and breaker(gate, "circuit_breaker_transitions_total", to="open") == 2, "a try to fail")
+    server = answers.Server({"/x": alive}, port=port)
+    try:
+        until(lambda: ask(gate) == (200, b"alive") and breaker(gate) == 0, "the breaker to close")
+        assert [ask(gate) for _ in range(10)] == [(200, b"alive")] * 10
+        assert breaker(gate, "circuit_breaker_transitions_total", to="closed") == 1
+    finally:
+        server.stop()
+
+
+def test_one_request_tries_while_the_others_are_refused(gateway, pair):
+    gate = gateway(
+        PLUGINS="proxy", PROXY_ROUTES=f"/={pair[0].origin}", LOOPS=2, CIRCUIT_BREAKER_FAILURES=2,
+        CIRCUIT_BREAKER_OPEN_TIME="50ms", CIRCUIT_BREAKER_SUCCESSES=1)
+    pair[0].status = 503
+    assert [ask(gate)[0] for _ in range(2)] == [503, 503]
+    pair[0].status, pair[0].gate = 200, threading.Event()
+    until(lambda: breaker(gate) == 2, "the time to pass")
+    before = pair[0].count
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(ask, gate) for _ in range(20)]
+        until(lambda: sum(one.done() for one in asked) == 19, "all but one to be refused")
+        assert pair[0].count == before + 1
+        pair[0].gate.set()
+        found = [one.result() for one in asked]
+    assert sorted(status for status, _ in found) == [200] + [503] * 19
+    assert all(code(body) == "circuit_open" for status, body in found if status == 503)
+    assert breaker(gate) == 0
+
+
+def test_who_leaves_while_trying_leaves_room_for_another(gateway, pair):
+    gate = gateway(
+        PLUGINS="proxy", PROXY_ROUTES=f"/={pair[0].origin}", CIRCUIT_BREAKER_FAILURES=1,
+        CIRCUIT_BREAKER_OPEN_TIME="50ms", CIRCUIT_BREAKER_SUCCESSES=1)
+    pair[0].status = 503
+    assert ask(gate)[0] == 503
+    pair[0].status, pair[0].gate = 200, threading.Event()
+    until(lambda: breaker(gate) == 2, "the time to pass")
+    stuck, before = pair[0].gate, pair[0].count
+    with socket.create_connection(("127.0.0.1", gate.port)) as client:
+        client.sendall(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+        until(lambda: pair[0].count == before + 1, "the try to arrive")
+        pair[0].gate = None
+        assert ask(gate)[0] == 503
+    until(lambda: ask(gate) == (200, b"first"), "another try")
+    # Nor was it a failure.
+    assert breaker(gate) == 0 and breaker(gate, "circuit_breaker_transitions_total", to="open") == 1
+    stuck.set()
+
+
+def test_answers_that_blame_the_request_are_no_failures(gateway, pair):
+    gate = gateway(PLUGINS="proxy", PROXY_ROUTES=f"/={pair[0].origin}", CIRCUIT_BREAKER_FAILURES=2)
+    for status in (400, 404, 429, 500):
+        pair[0].status = status
+        assert {ask(gate)[0] for _ in range(4)} == {status}
+    assert breaker(gate) == 0
+
+
+def test_one_bad_upstream_of_two_is_left_alone_and_the_service_is_not_refused(gateway, pair):
+    dead = nobody()
+    gate = gateway(
+        PLUGINS="proxy", PROXY_ROUTES=f"/={dead}|{pair[0].origin}", PROXY_EJECT_AFTER=3, CIRCUIT_BREAKER_FAILURES=3)
+    assert {ask(gate) for _ in range(30)} == {(200, b"first")}
+    assert ejected(gate) == 1
+    assert breaker(gate) == breaker(gate, "circuit_breaker_transitions_total", to="open") == 0
+
+
+def test_sockets_to_a_service_that_is_down_are_refused_at_once_too(gateway):
+    gate = gateway(PLUGINS="proxy", PROXY_ROUTES=f"/={nobody()}", CIRCUIT_BREAKER_FAILURES=1)
+    handshake = [
+        "-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13",
+        "-H", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+    assert ask(gate, "/x", *handshake)[0] == 502
+    status, body = ask(gate, "/x", *handshake)
+    assert (status, code(body)) == (503, "circuit_open")
+
+
+def test_what_is_known_of_a_service_outlives_a_change_of_settings(gateway, tmp_path):
+    file = tmp_path / "settings"
+    fixed = f"PROXY_ROUTES=/={nobody()}\n"
+
+    def change(text, generation):
+        file.write_text(fixed + text)
+        gate.popen.send_signal(signal.SIGHUP)
+        until(lambda: gate.total("gateway_settings_generation") == generation, "the reload")
+
+    file.write_text(fixed + "CIRCUIT_BREAKER_FAILURES=1\n")
+    gate = gateway(PLUGINS="proxy", GATEWAY_ENV_FILE=file)
+    assert [ask(gate)[0] for _ in range(2)] == [502, 503]
+    # The plugin is made anew, and its breaker is the same.
+    change("CIRCUIT_BREAKER_FAILURES=1\nPROXY_RETRIES=0\n", 2)
+    assert ask(gate)[0] == 503 and breaker(gate) == 1
+    # Switched off, it lets everybody in again.
+    change("CIRCUIT_BREAKER_FAILURES=0\nPROXY_RETRIES=0\n", 3)
+    assert [ask(gate)[0] for _ in range(9)] == [502] * 9
 
 
 # What a client is told

@@ -81,3 +81,29 @@ def test_a_client_talks_and_outlives_heartbeats(name, door, doors, authority):
 def test_a_client_that_offers_no_compression_gets_none(doors, authority):
     job = Job(f"{doors['through the ingress']}/echo?token={tokens.mint()}", authority.certificate, ["plain"], 0)
     assert not python_websocket_client.converse(job).extensions
+
+
+# wscat as a person sits before it
+
+
+def test_wscat_sees_why_it_is_not_let_in(doors, authority):
+    for url, status in ((f"/echo?token={tokens.mint(lifetime=-3600)}", 401), ("/echo", 401), ("/nowhere", 404)):
+        with wscat.Session(doors["through the ingress"] + url, authority.certificate) as session:
+            assert session.refused() == status
+
+
+def test_wscat_reads_json_pings_and_closes(doors, authority):
+    url = f"{doors['through the ingress']}/echo?token={tokens.mint()}"
+    with wscat.Session(url, authority.certificate).connected() as session:
+        session.say({"type": "ping", "id": "1"})
+        assert session.hear() == {"type": "ping", "id": "1"}
+        session.ping()
+        assert session.close() == (1000, "")
+
+
+def test_wscat_sees_that_its_message_is_too_large(shared_gateway):
+    gate = shared_gateway(MAX_FRAME_SIZE=4096)
+    header = f"Authorization: Bearer {tokens.mint()}"
+    with wscat.Session(f"{gate.websocket_origin}/echo", headers=[header]).connected() as session:
+        session.say("x" * 5000)
+        assert session.closed()[0] == 1009

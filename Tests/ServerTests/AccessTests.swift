@@ -249,35 +249,4 @@ struct AccessTests {
         try client.send(message)
         #expect(try client.next() == .text(message))
     }
-
-    // MARK: Limiter
-
-    @Test("failures are counted by address and forgotten with their window")
-    func limiter() throws {
-        let limiter = FailureLimiter(limit: 2, window: 60, capacity: 2)
-        let addresses = try ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map {
-            try #require(IPAddress($0))
-        }
-        for _ in 0..<2 { limiter.count(addresses[0], now: 100) }
-        #expect(limiter.retryAfter(addresses[0], now: 100.5) == 60)
-        #expect(limiter.retryAfter(addresses[0], now: 159.9) == 1)
-        #expect(limiter.retryAfter(addresses[0], now: 160) == nil)
-        #expect(limiter.retryAfter(addresses[1], now: 100) == nil)
-        // Full: a third address is not remembered until there is room.
-        limiter.count(addresses[1], now: 100)
-        for _ in 0..<2 { limiter.count(addresses[2], now: 101) }
-        #expect(limiter.retryAfter(addresses[2], now: 102) == nil)
-        for _ in 0..<2 { limiter.count(addresses[2], now: 200) }
-        #expect(limiter.retryAfter(addresses[2], now: 201) != nil)
-    }
-
-    @Test("the addresses of one customer count as one: an IPv4 address, or an IPv6 network of 64 bits")
-    func prefixes() throws {
-        let limiter = FailureLimiter(limit: 1)
-        for address in ["192.0.2.1", "2001:db8::1"] { limiter.count(try #require(IPAddress(address)), now: 0) }
-        let blocked = ["192.0.2.1", "192.0.2.2", "2001:db8::ffff:1", "2001:db8:0:1::1", "::192.0.2.1"].map {
-            IPAddress($0).flatMap { limiter.retryAfter($0, now: 1) } != nil
-        }
-        #expect(blocked == [true, false, true, false, false])
-    }
 }

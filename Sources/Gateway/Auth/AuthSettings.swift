@@ -22,6 +22,8 @@ package struct AuthSettings: Sendable {
     package var warnBefore: Double = 60
     /// `AUTH_ALLOW_ROLES`: roles to let in although they are refused by default (`anon`, `service_role`).
     package var allowedRoles: [String] = []
+    /// `AUTH_TIER_CLAIMS`: which claims name the user's tier, the first that is there.
+    package var tierClaims = Self.usualTierClaims
     /// `AUTH_CLOCK_SKEW`: how far the issuer's clock may run ahead, in seconds, for `nbf` and `iat`; 0 to 300.
     package var clockSkew: Double = 5
     /// `AUTH_CACHE_SIZE`: good tokens remembered; 0 to 1 000 000.
@@ -34,6 +36,11 @@ package struct AuthSettings: Sendable {
     package var keyCoolDown: Double = 30
 
     package init() {}
+
+    package static let usualTierClaims = [Principal.namespace + "tier", "tier", "app_metadata.tier"]
+
+    /// In Supabase every user writes his own.
+    private static let writtenByUsers = ["user_metadata", "raw_user_meta_data"]
 
     /// The file of last good keys, inside the state directory.
     package static let savedKeysName = "jwks.json"
@@ -60,6 +67,9 @@ package struct AuthSettings: Sendable {
             do throws(KeyError) { _ = try VerificationKey.secret(secret) } catch {
                 problems.append("SUPABASE_JWT_SECRET cannot be used: \(error.message).")
             }
+        }
+        for claim in tierClaims where Self.writtenByUsers.contains(where: { claim.hasPrefix($0) }) {
+            problems.append("AUTH_TIER_CLAIMS must not name \(quoted(claim)), which users write themselves.")
         }
         if hasKey, !allowsAnyAudience {
             let missing = [
@@ -89,7 +99,8 @@ package struct AuthSettings: Sendable {
     package var policy: TokenPolicy {
         TokenPolicy(
             issuer: issuer, audiences: audiences, clockSkew: clockSkew,
-            refusedRoles: TokenPolicy.publicRoles.filter { role in !allowedRoles.contains { $0.isExactly(role) } })
+            refusedRoles: TokenPolicy.publicRoles.filter { role in !allowedRoles.contains { $0.isExactly(role) } },
+            tierClaims: tierClaims)
     }
 
     package var credentialRules: CredentialRules {

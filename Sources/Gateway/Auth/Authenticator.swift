@@ -89,6 +89,13 @@ package final class Authenticator: Sendable {
         }
     }
 
+    /// The verdict that is remembered of a token, without checking anything; `nil` of one that is not known.
+    package func recall(_ token: [UInt8], now: Double) -> Result<Principal, TokenError>? {
+        guard !token.isEmpty, token.count <= limits.token.size.bytes else { return nil }
+        guard case .verdict(let verdict) = remembered(TokenDigest(of: token.span), now: now) else { return nil }
+        return verdict
+    }
+
     package func authenticate(_ token: [UInt8], now: Double) -> Result<Principal, TokenError> {
         authenticate(token.span, now: now)
     }

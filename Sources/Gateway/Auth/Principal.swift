@@ -1,5 +1,17 @@
 import GatewayBytes
 
+/// Who somebody is, in 128 bits that are equal in every replica: of the SHA-256 of issuer and subject.
+package struct PrincipalIdentity: Hashable, Sendable {
+    package let high: UInt64
+    package let low: UInt64
+
+    init(issuer: String, subject: String) {
+        // The length in front: no issuer and subject run together like another two.
+        let digest = TokenDigest(of: Array("\(issuer.utf8.count):\(issuer)\(subject)".utf8).span)
+        (high, low) = digest.firstWords
+    }
+}
+
 /// Who a verified token speaks for, and until when. Small and shared: it lives as long as a socket does.
 package final class Principal: Sendable, CustomStringConvertible {
     package let subject: String
@@ -10,6 +22,8 @@ package final class Principal: Sendable, CustomStringConvertible {
     package let permissions: [String]
     /// The plan the issuer says the user is on, `free` when it says nothing.
     package let tier: String
+    /// Stands for issuer and subject where something is counted.
+    package let identity: PrincipalIdentity
 
     /// 1 January 2200. Tokens may say `exp: 1e300`; a timer in nanoseconds must still hold the wait.
     package static let latestExpiry: Double = 7_258_118_400
@@ -27,19 +41,31 @@ package final class Principal: Sendable, CustomStringConvertible {
         self.roles = roles
         self.permissions = permissions
         self.tier = tier ?? Self.defaultTier
+        identity = PrincipalIdentity(issuer: issuer, subject: subject)
     }
 
     /// Reads rights from claims only the issuer can set. `user_metadata` is not among them: in Supabase every user
     /// writes his own.
-    convenience init(subject: String, issuer: String, expiry: Double, roles: [String], claims: Claims) {
+    ///
+    /// - Parameter tierClaims: See ``TokenPolicy/tierClaims``.
+    convenience init(
+        subject: String, issuer: String, expiry: Double, roles: [String], claims: Claims, tierClaims: [String]
+    ) {
         let metadata = claims["app_metadata"]
         let permissions =
             claims["permissions"]?.strings ?? claims[Self.namespace + "permissions"]?.strings
             ?? metadata?["permissions"]?.strings ?? []
-        let tier = claims[Self.namespace + "tier"]?.string ?? claims["tier"]?.string ?? metadata?["tier"]?.string
+        let tier = tierClaims.lazy.compactMap { Self.text($0, of: claims) }.first
         self.init(
             subject: subject, issuer: issuer, expiry: expiry, roles: roles, permissions: permissions,
             tier: tier.flatMap { $0.isEmpty ? nil : $0 })
+    }
+
+    /// The text of a claim, or of a member of one: `tier`, `app_metadata.tier`.
+    private static func text(_ name: String, of claims: Claims) -> String? {
+        if let claim = claims[name] { return claim.string }
+        guard let dot = name.lastIndex(of: ".") else { return nil }
+        return claims[String(name[..<dot])]?[String(name[name.index(after: dot)...])]?.string
     }
 
     /// Whether the permission `admin` was granted, by exactly that name.

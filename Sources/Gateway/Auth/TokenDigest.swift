@@ -16,6 +16,9 @@ package struct TokenDigest: Hashable, Sendable {
         words = (word(0), word(1), word(2), word(3))
     }
 
+    /// Half of it, for where 128 bits are enough.
+    package var firstWords: (UInt64, UInt64) { (words.0, words.1) }
+
     package static func == (left: TokenDigest, right: TokenDigest) -> Bool { left.words == right.words }
 
     package func hash(into hasher: inout Hasher) {

@@ -98,6 +98,16 @@ extension TokenError {
         return id
     }
 
+    /// Whether the token was not shown to be the issuer's at all: what somebody sends who guesses. A genuine one that has
+    /// expired, or is for somebody else, is not among them.
+    package var isUnproven: Bool {
+        guard status == 401, let check else { return false }
+        return switch check {
+        case .expiry, .notBefore, .issuedAt, .issuer, .audience, .subject, .role: false
+        default: true
+        }
+    }
+
     package var isExpired: Bool {
         if case .expired = self { true } else { false }
     }

@@ -84,7 +84,9 @@ struct TokenInspection {
         pass(.subject, quoted(subject))
         let roles = try policy.checkRole(claims)
         pass(.role, roles.isEmpty ? "none" : quoted(roles))
-        return Principal(subject: subject, issuer: issuer, expiry: expiry, roles: roles, claims: claims)
+        return Principal(
+            subject: subject, issuer: issuer, expiry: expiry, roles: roles, claims: claims,
+            tierClaims: policy.tierClaims)
     }
 
     private mutating func pass(_ check: TokenCheck, _ detail: @autoclosure () -> String) {

@@ -12,15 +12,20 @@ package struct TokenPolicy: Sendable {
     /// Values of `role` that may not enter. Supabase's public anon key is a long-lived signed token.
     package var refusedRoles: [String]
 
+    /// Where the user's tier stands, the first that is there: names of claims, or of a member behind a dot.
+    package var tierClaims: [String]
+
     package static let publicRoles = ["anon", "service_role"]
 
     package init(
-        issuer: String?, audiences: [String], clockSkew: Double = 5, refusedRoles: [String] = Self.publicRoles
+        issuer: String?, audiences: [String], clockSkew: Double = 5, refusedRoles: [String] = Self.publicRoles,
+        tierClaims: [String] = AuthSettings.usualTierClaims
     ) {
         self.issuer = issuer
         self.audiences = audiences
         self.clockSkew = clockSkew
         self.refusedRoles = refusedRoles
+        self.tierClaims = tierClaims
     }
 
     func checkExpiry(_ claims: Claims, now: Double) throws(TokenError) -> Double {

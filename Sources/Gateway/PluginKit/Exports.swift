@@ -1,5 +1,6 @@
 // The vocabulary a plugin writes in. Re-exported so that PluginKit is the only gateway module a plugin imports.
 @_exported public import GatewayAuth
+@_exported public import GatewayBackplane
 @_exported public import GatewayBytes
 @_exported public import GatewayConfig
 @_exported public import GatewayHTTP

@@ -1,4 +1,4 @@
-import GatewayBytes
+package import GatewayBytes
 package import GatewayHTTP
 import GatewayRuntime
 import GatewayUpstream
@@ -20,6 +20,8 @@ package struct GatewayFault: Error, Sendable {
     package let source: Source
     /// Sent with the error, such as `Retry-After`.
     package var fields: HeaderFields
+    /// Members of the answer beside `error` and `requestId`, for clients that a guide promises them.
+    package var details: [(name: String, value: JSON)] = []
     /// The error of another kind that a plugin let through: for the log, never for the client.
     package private(set) var cause: (any Error)?
 
@@ -43,6 +45,7 @@ package struct GatewayFault: Error, Sendable {
     package init(unexpected error: any Error) {
         switch error {
         case let error as UpstreamError: self.init(error)
+        case let error as CircuitOpen: self.init(error)
         case is WorkerPool.Busy:
             self.init(.serviceUnavailable, "busy", "The gateway is busy. Try again.", source: .gateway)
         default:
@@ -76,6 +79,7 @@ package struct GatewayFault: Error, Sendable {
                 error.member("message", message)
             }
             json.member("requestId", requestID.description)
+            for detail in details { json.member(detail.name, detail.value) }
         }
         var fields = fields
         fields.append(.contentType, "application/json")

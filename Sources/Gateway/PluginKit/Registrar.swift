@@ -131,6 +131,28 @@ package struct HealthCheck: Sendable {
     package let check: @Sendable () -> Health
 }
 
+/// Something outside of the gateway that a plugin needs for all of its requests, such as a file of facts.
+package protocol PluginResource: AnyObject, Sendable {
+    /// Makes it ready, before the plugin is asked for anything. Blocks. Called once.
+    ///
+    /// - Throws: What stops the start, or refuses the reload that brings the plugin, in one line.
+    func open() throws
+
+    /// Ends it, when the process ends and no loop runs any more. Blocks, for seconds at most. One whose plugin goes before
+    /// that has to end with its last reference instead, since requests may still hold it.
+    func close()
+}
+
+/// A resource, as a plugin declared it.
+package struct NamedResource: Sendable {
+    /// How a problem with it is told.
+    package let name: String
+    /// Whose it is.
+    package let plugin: PluginName
+    /// What to open and close.
+    package let resource: any PluginResource
+}
+
 /// Everything the enabled plugins declared, in order.
 package struct Registrations: Sendable {
     /// Middleware, and which requests it sees.
@@ -151,6 +173,8 @@ package struct Registrations: Sendable {
     package var services: [BackgroundService] = []
     /// Asked in order.
     package var healthChecks: [HealthCheck] = []
+    /// Opened in order, closed in the opposite one.
+    package var resources: [NamedResource] = []
     /// The ports of plugins; the gateway's own are not among them.
     package var entryPoints: [EntryPoint] = []
     /// Problems of the declarations themselves; they stop the start.
@@ -164,6 +188,7 @@ package struct Registrations: Sendable {
         middleware += other.middleware
         services += other.services
         healthChecks += other.healthChecks
+        resources += other.resources
         entryPoints += other.entryPoints
         problems += other.problems
     }
@@ -177,10 +202,16 @@ package struct Registrar {
     package let metrics: PluginMetrics
     /// Requests to other servers, on the caller's loop, from its pool.
     package let upstream: UpstreamClient
+    /// Breakers of all services that this process asks. Name one after the plugin and the service: `proxy:/api`.
+    package let breakers: CircuitBreakers
     /// Speaks under the plugin's name. May be kept and used on any thread.
     package let log: Logger
+    /// Where durable facts belong (STATE_DIRECTORY): the same as long as the process lives. It may not exist yet, or not
+    /// be writable.
+    package let stateDirectory: String
     /// Everything the plugin has declared so far.
     package private(set) var registrations = Registrations()
+    let limiting: RateLimiting
     private let told: GatewayContext
     private let notes = Notes()
 
@@ -191,12 +222,16 @@ package struct Registrar {
 
     /// Made by the server, one for each plugin, in the order of PLUGINS.
     package init(
-        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, log: Logger, context: GatewayContext
+        plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, breakers: CircuitBreakers, log: Logger,
+        stateDirectory: String, limiting: RateLimiting, context: GatewayContext
     ) {
         self.plugin = plugin
         self.metrics = metrics
         self.upstream = upstream
+        self.breakers = breakers
         self.log = log
+        self.stateDirectory = stateDirectory
+        self.limiting = limiting
         told = context
     }
 
@@ -300,6 +335,11 @@ package struct Registrar {
     package mutating func service(
         _ name: String, _ body: @escaping @Sendable (ServiceContext) async throws -> Void
     ) { registrations.services.append(BackgroundService(name: name, plugin: plugin, run: body)) }
+
+    /// Has the gateway open something before the plugin is asked for anything, and close it at the end.
+    package mutating func resource(_ name: String, _ resource: some PluginResource) {
+        registrations.resources.append(NamedResource(name: name, plugin: plugin, resource: resource))
+    }
 
     /// Adds to `/readyz`. `check` must not block.
     package mutating func health(_ name: String, _ check: @escaping @Sendable () -> Health) {

@@ -21,6 +21,7 @@ package import GatewayRuntime
     package private(set) var head: RequestHead
     private var bytes: UnsafeRawBufferPointer
     private var owned: UnsafeMutableRawBufferPointer?
+    private var companions: [any RequestCompanion] = []
     private var borrowedFrom: UInt64
 
     /// Names the request in logs, errors and towards upstreams.
@@ -75,7 +76,18 @@ package import GatewayRuntime
         captures.removeAll(keepingCapacity: true)
         plugin = "core"
         normalisedPath = nil
+        if !companions.isEmpty { endCompanions() }
         if isKnownUniquelyReferenced(&body) { body.recycle() } else { body = body.succeeded() }
+    }
+
+    /// Tells `companion` when the request is over.
+    package func accompany(_ companion: any RequestCompanion) { companions.append(companion) }
+
+    /// Called by the server when the response was sent, or nobody waits for it any more.
+    package func endCompanions() {
+        let over = companions
+        companions = []
+        for companion in over { companion.requestEnded() }
     }
 
     /// Moves the head out of the loop's buffer, before the loop receives again. Does nothing the second time.

@@ -12,6 +12,17 @@ extension GatewayFault {
     }
 }
 
+extension GatewayFault {
+    /// What a client is told when the service it asks for is known to be down. Names nothing.
+    package init(_ error: CircuitOpen) {
+        var fields = HeaderFields()
+        fields.append(.retryAfter, decimal: error.retryAfterSeconds)
+        self.init(
+            .serviceUnavailable, "circuit_open", "The service has failed repeatedly and is left alone for a while.",
+            source: .upstream, fields: fields)
+    }
+}
+
 extension UpstreamError {
     fileprivate var answer: (Status, String) {
         switch self {

@@ -50,6 +50,22 @@ package enum SmallFile {
         }
     }
 
+    /// Makes an empty file that only this user can read and write, or takes everybody else's rights to the one there.
+    ///
+    /// One that exists is not opened: closing it would let go of the locks that this process holds on it (fcntl(2)).
+    package static func makePrivate(_ path: String) throws(SystemError) {
+        let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode_t(0o600))
+        if descriptor >= 0 {
+            _ = close(descriptor)
+            return
+        }
+        guard errno == EEXIST else { throw SystemError("open") }
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { throw SystemError("stat") }
+        guard status.st_mode & 0o077 != 0 else { return }
+        guard unsafe chmod(path, 0o600) == 0 else { throw SystemError("chmod") }
+    }
+
     /// Tells apart the temporary files of threads that replace the same file at once.
     private static let replacements = Atomic<UInt64>(0)
 

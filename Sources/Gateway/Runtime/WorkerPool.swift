@@ -50,6 +50,7 @@ package final class WorkerPool: Sendable {
         case end
     }
 
+    private let name: String
     private let threadLimit: Int
     private let queueLimit: Int
     private let state = Guarded(State())
@@ -58,7 +59,9 @@ package final class WorkerPool: Sendable {
     /// - Parameters:
     ///   - threads: Most threads, at least one.
     ///   - queue: Most pieces of work that wait for a thread.
-    package init(threads: Int = 4, queue: Int = 1024) {
+    ///   - name: Of the threads. One thread does what it is given in the order of asking.
+    package init(threads: Int = 4, queue: Int = 1024, name: String = "worker") {
+        self.name = name
         threadLimit = max(1, threads)
         queueLimit = max(1, queue)
     }
@@ -67,7 +70,7 @@ package final class WorkerPool: Sendable {
     ///
     /// - Returns: Whether it was taken; `false` when the queue is full, the pool has stopped, or no thread can be had.
     package func submit(_ work: @escaping @Sendable () -> Void) -> Bool {
-        if state.withLock({ $0.claimThread(limit: threadLimit) }), !Threads.start("worker", { self.work() }) {
+        if state.withLock({ $0.claimThread(limit: threadLimit) }), !Threads.start(name, { self.work() }) {
             let anyLeft = state.withLock { state in
                 state.threads -= 1
                 return state.threads > 0
@@ -81,6 +84,25 @@ package final class WorkerPool: Sendable {
         }
         if outcome.wake { signal.raise() }
         return outcome.taken
+    }
+
+    /// Runs `work` on a worker thread while the calling thread, which is no loop's, waits for it.
+    ///
+    /// - Returns: `nil` when it took longer than `patience`; it goes on then.
+    /// - Throws: ``Busy`` when it was not taken, else what `work` throws.
+    package func wait<R: Sendable>(
+        atMost patience: Duration, for work: @escaping @Sendable () throws -> R
+    ) throws -> R? {
+        let outcome = Guarded<Result<R, any Error>?>(nil)
+        let done = Signal()
+        let taken = submit {
+            let result = Result { try work() }
+            outcome.withLock { $0 = result }
+            done.raise()
+        }
+        guard taken else { throw Busy() }
+        guard done.wait(atMost: patience) else { return nil }
+        return try outcome.withLock { $0 }?.get()
     }
 
     /// Takes no more work and ends the threads once the queue is empty.
@@ -108,13 +130,15 @@ package final class WorkerPool: Sendable {
 extension EventLoop {
     /// Runs blocking or heavy `work` on a worker thread and resumes on this loop.
     ///
-    /// - Parameter name: What the work is, for logs.
+    /// - Parameters:
+    ///   - name: What the work is, for logs.
+    ///   - pool: Whose threads; the process's own by default.
     /// - Throws: ``WorkerPool/Busy`` when the queue is full, else what `work` throws.
     package func offload<R: Sendable>(
-        _ name: StaticString, _ work: @escaping @Sendable () throws -> R
+        _ name: StaticString, to pool: WorkerPool? = nil, _ work: @escaping @Sendable () throws -> R
     ) async throws -> R {
         let outcome: Result<R, any Error> = unsafe await withUnsafeContinuation { continuation in
-            let taken = workers.submit {
+            let taken = (pool ?? workers).submit {
                 let outcome = Result { try work() }
                 // By the loop's inbox: a worker may be done before the task is suspended, and the thread sanitizer does
                 // not see how the runtime hands over then.

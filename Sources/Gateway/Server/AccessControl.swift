@@ -12,11 +12,11 @@ final class AccessControl: Sendable {
     /// Keeps the issuer's keys fresh; `nil` when none are published.
     let refreshing: BackgroundService?
     private let rules: CredentialRules
-    private let failures: FailureLimiter
+    private let failures: FailureGuard
     private let results: MetricFamily<Counter>
 
     init(
-        settings: AuthSettings, tokens: TokenService, failures: FailureLimiter, results: MetricFamily<Counter>
+        settings: AuthSettings, tokens: TokenService, failures: FailureGuard, results: MetricFamily<Counter>
     ) {
         authenticator = tokens.authenticator
         store = tokens.store
@@ -54,17 +54,30 @@ final class AccessControl: Sendable {
             throw Self.fault(TokenError.missing)
         }
         let now = Self.now()
-        if !request.client.isShared, let wait = failures.retryAfter(request.clientAddress, now: now) {
-            results.with("throttled").increment()
-            throw Self.throttled(wait)
+        // Who is known is never in doubt, whatever others at the same address do.
+        if case .success(let principal) = authenticator.recall(credential.token, now: now) {
+            results.with("ok").increment()
+            return principal
         }
-        switch await authenticator.authenticate(credential.token, fetchingFrom: store, now: now) {
+        return try await verify(credential.token, of: request, now: now)
+    }
+
+    /// Checks a token that nothing good is known of.
+    private func verify(_ token: [UInt8], of request: Request, now: Double) async throws -> Principal {
+        let suspect = FailureGuard.Suspect(token: token, client: request.client)
+        let doubt = await failures.doubt(suspect, now: request.loop.now)
+        if case .blocked(let block) = doubt {
+            results.with("throttled").increment()
+            throw Self.throttled(block)
+        }
+        switch await authenticator.authenticate(token, fetchingFrom: store, now: now) {
         case .success(let principal):
             results.with("ok").increment()
             return principal
         case .failure(let error):
             results.with(error.code).increment()
-            if error.status == 401, !request.client.isShared { failures.count(request.clientAddress, now: now) }
+            if error.isUnproven { await failures.count(suspect, now: request.loop.now) }
+            if case .lastChance(let block) = doubt, error.isUnproven { throw Self.throttled(block) }
             throw Self.fault(error)
         }
     }
@@ -115,12 +128,17 @@ final class AccessControl: Sendable {
         return GatewayFault(Status(code: status) ?? .unauthorized, code, message, fields: fields)
     }
 
-    private static func throttled(_ seconds: Int) -> GatewayFault {
+    private static func throttled(_ block: FailureGuard.Block) -> GatewayFault {
         var fields = HeaderFields()
-        fields.append(.retryAfter, decimal: seconds)
-        return GatewayFault(
-            .tooManyRequests, "too_many_failures",
-            "Too many refused tokens came from this address; try again in \(seconds) seconds.", fields: fields)
+        fields.append(.retryAfter, decimal: block.seconds)
+        fields.append(.wwwAuthenticate, "Bearer error=\"invalid_token\"")
+        let message =
+            switch block.of {
+            case .token: "This token was refused too often. Get a new one, which may be used at once."
+            case .address:
+                "Too many refused tokens came from this address; try again in \(block.seconds) seconds, or with a new token."
+            }
+        return GatewayFault(.tooManyRequests, "too_many_failures", message, fields: fields)
     }
 }
 

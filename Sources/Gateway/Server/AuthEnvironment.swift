@@ -5,7 +5,6 @@ package import GatewayConfig
 /// What the environment says about tokens: reads ``AuthSettings``.
 package struct AuthEnvironment: Settings {
     package let settings: AuthSettings
-    let failuresPerMinute: Int
 
     package init(from env: inout SettingsReader) {
         var auth = AuthSettings()
@@ -40,6 +39,10 @@ package struct AuthEnvironment: Settings {
         auth.allowedRoles = env.optional(
             exactly: "AUTH_ALLOW_ROLES", default: [],
             "Which of the roles `anon` and `service_role` are let in. Unset, both are refused.")
+        auth.tierClaims = env.optional(
+            exactly: "AUTH_TIER_CLAIMS", default: AuthSettings.usualTierClaims,
+            "Which claims name the user's tier, the first that is there; `claim.member` is a member of one. Never one that "
+                + "users write themselves, such as `user_metadata`. None there: `free`.")
         auth.clockSkew = env.seconds(
             "AUTH_CLOCK_SKEW", default: 5, in: 0...300,
             "How far the issuer's clock may run ahead: tolerance for `nbf` and `iat`. `exp` is exact.")
@@ -55,11 +58,6 @@ package struct AuthEnvironment: Settings {
         auth.keyCoolDown = env.seconds(
             "JWKS_COOLDOWN", default: 30, in: 1...3600,
             "Least time between two fetches because a token names an unknown key.")
-        failuresPerMinute = env.optional(
-            exactly: "AUTH_FAILURES_PER_MINUTE", default: 60, in: 0...100_000,
-            "Refused tokens from one peer address (IPv6: one /64) within a minute after which its tokens are answered "
-                + "429. A private address that sends X-Forwarded-For speaks for many and is not counted. 0 turns this "
-                + "off.")
         settings = auth
     }
 }

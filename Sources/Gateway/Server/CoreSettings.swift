@@ -251,7 +251,9 @@ package struct OperationSettings: Settings {
             "Bearer token that may read `/metrics` on the main port, and what plugins tell operators, besides admins.")
         stateDirectory = env.optional(
             exactly: "STATE_DIRECTORY", default: "/var/lib/gateway",
-            "Where the issuer's last good keys are kept for the next start. The gateway also runs without it.")
+            "Where the issuer's last good keys are kept for the next start, and the facts of plugins that keep any. The "
+                + "gateway also runs without it, but for those plugins: they stop the start if they cannot write there."
+        )
         let control: String = env.optional(
             exactly: "CONTROL_SOCKET", default: "", in: 0...107, example: "/run/gateway/control.sock",
             defaultPhrase: "`control.sock` in STATE_DIRECTORY",
@@ -270,10 +272,11 @@ package struct CoreSettings: Sendable {
     package let webSocket: WebSocketSettings
     package let tls: TLSSettings
     package let auth: AuthSettings
-    package let failuresPerMinute: Int
+    package let limits: LimitSettings
     package let operations: OperationSettings
     package let log: LogSettings
     package let upstream: UpstreamSettings
+    package let breakers: CircuitBreakerSettings
 
     static let tokenSection = "Tokens"
 
@@ -287,8 +290,9 @@ package struct CoreSettings: Sendable {
         webSocket = env.read(section: "WebSocket").settings
         let tokens: AuthEnvironment = env.read(section: Self.tokenSection).settings
         auth = tokens.settings
-        failuresPerMinute = tokens.failuresPerMinute
+        limits = env.read(section: "Limits").settings
         upstream = env.read(section: "Upstreams").settings
+        breakers = env.read(section: "Upstreams").settings
         operations = env.read(section: "Operations").settings
     }
 

@@ -76,6 +76,7 @@ extension GatewayServer {
                 opened.append(try bind(wanted.entry, wanted.listen, for: trial, isOwn: isOwn(wanted.listen)))
             }
             let next = try builder.build(configuration, trial.certificates, after: generation)
+            try next.openResources(after: generation)
             let change = GenerationChange(from: generation, to: next)
             report.describe(change, started: started)
             report.opened = opened.map(\.description)

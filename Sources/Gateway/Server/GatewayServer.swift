@@ -8,7 +8,7 @@ import Synchronization
 /// Why the gateway did not start. One line for a person, and the exit code of `gateway serve`.
 package struct StartError: Error, Sendable, CustomStringConvertible {
     package let description: String
-    /// sysexits(3): 64 usage, 69 port unavailable, 77 not permitted, 78 configuration.
+    /// sysexits(3): 64 usage, 69 port unavailable, 73 no place for state, 77 not permitted, 78 configuration.
     package let exitCode: Int32
 
     package init(_ description: String, exitCode: Int32 = 78) {
@@ -65,13 +65,14 @@ package final class GatewayServer: Sendable {
 
     // MARK: Start
 
-    /// Binds every port, starts the loops and accepts.
+    /// Opens what plugins need, binds every port, starts the loops and accepts.
     ///
     /// - Returns: What the main port is bound to.
     /// - Throws: A line that names the port and what to do about it.
     @discardableResult
     package func start() throws(StartError) -> SocketAddress {
         let generation = generation
+        try generation.openResources(after: nil)
         var ports: [BoundPort] = []
         for wanted in generation.wantedPorts {
             ports.append(try bind(wanted.entry, wanted.listen, for: generation))
@@ -201,6 +202,7 @@ package final class GatewayServer: Sendable {
             }
         }
         _ = stopped.wait(atMost: .seconds(2))
+        generation.closeResources()
         log.info("stopped", .int("cut", finished ? 0 : cut))
         return finished
     }

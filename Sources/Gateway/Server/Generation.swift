@@ -64,6 +64,30 @@ final class Generation: Sendable {
         return services
     }
 
+    // MARK: Resources
+
+    /// Opens what its plugins need.
+    ///
+    /// - Parameter previous: Plugins that it has too have theirs open.
+    /// - Throws: The first that cannot be opened; those before it are closed again.
+    func openResources(after previous: Generation?) throws(StartError) {
+        let new = plugins.filter { plugin in !(previous?.plugins.contains { $0 === plugin } ?? false) }
+        var opened: [any PluginResource] = []
+        for entry in new.flatMap(\.registrations.resources) {
+            do {
+                try entry.resource.open()
+                opened.append(entry.resource)
+            } catch {
+                for resource in opened.reversed() { resource.close() }
+                throw StartError("plugin \(entry.plugin): \(entry.name): \(error)", exitCode: 73)
+            }
+        }
+    }
+
+    func closeResources() {
+        for entry in plugins.flatMap(\.registrations.resources).reversed() { entry.resource.close() }
+    }
+
     // MARK: Routers
 
     /// Builds the routers out of what the plugins declared.

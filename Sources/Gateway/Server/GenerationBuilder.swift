@@ -19,9 +19,12 @@ struct GenerationBuilder: Sendable {
     let shared: SharedState
     let logs: LogSystem
     let readiness: ReadinessSwitch
-    let failures: FailureLimiter
+    let failures: FailureGuard
+    let limits: RateLimitService
     /// One for the life of the process: its settings change under it, its pools stay.
     let upstream: UpstreamClient
+    /// What is known of services outlives the settings too.
+    let breakers: CircuitBreakers
     private let stateDirectory: String
     private let firstTrust: UpstreamTrust
 
@@ -34,8 +37,12 @@ struct GenerationBuilder: Sendable {
         self.shared = shared
         self.logs = logs
         self.readiness = readiness
+        breakers = CircuitBreakers(settings.breakers.rule, log: logs.logger("breakers"))
         stateDirectory = settings.operations.stateDirectory
-        failures = FailureLimiter(limit: settings.failuresPerMinute)
+        limits = RateLimitService(backplane: shared.backplane, settings: settings.limits.rates)
+        failures = FailureGuard(
+            settings.limits.failures, backplane: shared.backplane, blocks: metrics.authBlocks,
+            log: logs.logger("auth"))
         firstTrust = try Self.trust(settings.upstream, after: nil)
         do throws(MetricError) {
             upstream = UpstreamClient(
@@ -63,7 +70,8 @@ struct GenerationBuilder: Sendable {
         let access = try access(configuration, after: previous, metrics)
 
         var problems: [String] = []
-        let plugins = instances(configuration, after: previous, metrics.registry, &problems)
+        let plugins = instances(
+            configuration, after: previous, metrics, isTrial ? CircuitBreakers() : breakers, &problems)
         var registrations = Registrations()
         for plugin in plugins { registrations.append(plugin.registrations) }
         OperationsRoutes(
@@ -84,8 +92,10 @@ struct GenerationBuilder: Sendable {
     func install(_ generation: Generation) {
         let settings = generation.settings
         shared.adopt(settings)
-        failures.limit = settings.failuresPerMinute
+        limits.adopt(settings.limits.rates)
+        failures.adopt(settings.limits.failures)
         logs.level = settings.log.level
+        breakers.rule = settings.breakers.rule
         upstream.replaceSettings(
             settings.upstream, sockets: shared.upstreamSockets(settings), tls: generation.upstreamTrust.context)
     }
@@ -139,7 +149,9 @@ struct GenerationBuilder: Sendable {
     // MARK: Plugins
 
     private func instances(
-        _ configuration: Configuration, after previous: Generation?, _ registry: Metrics, _ problems: inout [String]
+        _ configuration: Configuration, after previous: Generation?, _ metrics: ServerMetrics,
+        _ breakers: CircuitBreakers,
+        _ problems: inout [String]
     ) -> [PluginInstance] {
         let socketPaths = Array(Set(["/", configuration.core.webSocket.path])).sorted()
         var instances: [PluginInstance] = []
@@ -153,19 +165,21 @@ struct GenerationBuilder: Sendable {
             if let known = previous?.plugins.first(where: { $0.name == state.name }), known.isWhat(settings, context) {
                 instances.append(known)
             } else {
-                instances.append(register(plugin, settings, context, registry, &problems))
+                instances.append(register(plugin, settings, context, metrics, breakers, &problems))
             }
         }
         return instances
     }
 
     private func register<P: Plugin>(
-        _ plugin: P, _ settings: [String: SettingDigest], _ context: GatewayContext, _ registry: Metrics,
-        _ problems: inout [String]
+        _ plugin: P, _ settings: [String: SettingDigest], _ context: GatewayContext,
+        _ serverMetrics: ServerMetrics, _ breakers: CircuitBreakers, _ problems: inout [String]
     ) -> PluginInstance {
-        let metrics = PluginMetrics(plugin: P.name, registry: registry)
+        let metrics = PluginMetrics(plugin: P.name, registry: serverMetrics.registry)
         var registrar = Registrar(
-            plugin: P.name, metrics: metrics, upstream: upstream, log: logs.logger(P.name.literal), context: context)
+            plugin: P.name, metrics: metrics, upstream: upstream, breakers: breakers,
+            log: logs.logger(P.name.literal), stateDirectory: stateDirectory,
+            limiting: RateLimiting(service: limits, violations: serverMetrics.rateViolations), context: context)
         plugin.register(with: &registrar)
         problems += metrics.problems
         return PluginInstance(

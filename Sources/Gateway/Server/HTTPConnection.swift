@@ -233,6 +233,7 @@ import PluginKit
         guard let request = request.take() else { return }
         request.detach()
         request.body.end()
+        request.endCompanions()
     }
 
     /// Points ``request`` at the next head if all of it is here. One that is refused is left to ``readHead()``.

@@ -1,6 +1,7 @@
 import GatewayRuntime
 package import GatewayTLS
 package import GatewayTelemetry
+import GatewayUpstream
 
 /// Builds everything a server consists of, out of its configuration. Opens files, but no port.
 package struct ServerAssembly {
@@ -43,7 +44,9 @@ package struct ServerAssembly {
         builder.install(generation)
         metrics.generation.set(generation.number)
         certificates.adopt(generation.certificates)
-        registry.collect { [shared, certificates] in shared.samples + certificates.samples }
+        registry.collect { [shared, certificates, breakers = builder.breakers] in
+            shared.samples + certificates.samples + breakers.samples
+        }
     }
 
     private static func makeLoops(

@@ -33,6 +33,8 @@ final class ServerMetrics: Sendable {
     let slowTurns: Counter
     let acceptPauses: Counter
     let authentications: MetricFamily<Counter>
+    let authBlocks: MetricFamily<Counter>
+    let rateViolations: MetricFamily<Counter>
     let sockets: SocketMetrics
     let generation: Gauge
     let reloads: MetricFamily<Counter>
@@ -66,6 +68,11 @@ final class ServerMetrics: Sendable {
             "gateway_accept_pauses_total", "Times accepting rested because no descriptor was free.")
         authentications = try registry.counters(
             "gateway_authentications_total", "Checked tokens by outcome.", labels: ["result"])
+        authBlocks = try registry.counters(
+            "gateway_auth_blocks_total", "Blocks begun after refused tokens, by whose they are.", labels: ["of"])
+        rateViolations = try registry.counters(
+            "gateway_rate_limit_violations_total", "What was refused by a limit, by limit and kind.",
+            labels: ["limit", "kind"])
         requests = try registry.counters(
             "gateway_http_requests_total", "Answered requests by plugin and status class.",
             labels: ["plugin", "status"])

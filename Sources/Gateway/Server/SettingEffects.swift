@@ -39,7 +39,7 @@ enum SettingEffects {
             [
                 "GATEWAY_ENV_FILE", "LOOPS", "LISTEN_BACKLOG", "WORKER_THREADS", "NODE_ENV", "LOG_FORMAT",
                 "STATE_DIRECTORY",
-                "CONTROL_SOCKET",
+                "CONTROL_SOCKET", "BACKPLANE_KEYS", "BACKPLANE_LEASES",
             ]
         ),
         (.selection, ["PLUGINS"]),
@@ -79,6 +79,7 @@ enum SettingEffects {
             [
                 "SUPABASE_AUTH_DOMAIN", "SUPABASE_AUTH_ISSUER", "SUPABASE_AUTH_AUDIENCE", "SUPABASE_JWKS_URL",
                 "SUPABASE_JWT_SECRET", "AUTH_ALLOW_ANY_AUDIENCE", "AUTH_COOKIE", "AUTH_ALLOW_ROLES",
+                "AUTH_TIER_CLAIMS",
             ]
         ),
         (.origins, ["ALLOWED_ORIGINS"]),
@@ -86,7 +87,19 @@ enum SettingEffects {
             .live,
             [
                 "AUTH_WARN_BEFORE", "AUTH_CLOCK_SKEW", "AUTH_CACHE_SIZE", "JWKS_REFRESH", "JWKS_STALE_LIMIT",
-                "JWKS_COOLDOWN", "AUTH_FAILURES_PER_MINUTE",
+                "JWKS_COOLDOWN",
+            ]
+        ),
+        // What was counted before stays, and counts under the new rule.
+        (
+            .live,
+            [
+                "RATE_LIMIT_REQUESTS_PER_MINUTE", "RATE_LIMIT_MAX_CONCURRENT", "RATE_LIMIT_MESSAGES_PER_MINUTE",
+                "RATE_LIMIT_BYTES_PER_MINUTE", "RATE_LIMIT_TIERS", "RATE_LIMIT_ADDRESS_PER_MINUTE",
+                "RATE_LIMIT_ADDRESS_COUNTS_USERS", "RATE_LIMIT_SUSPICIOUS_AFTER", "RATE_LIMIT_SUSPICIOUS_PER_MINUTE",
+                "RATE_LIMIT_BLOCK_AFTER", "RATE_LIMIT_VIOLATION_WINDOW", "RATE_LIMIT_BLOCK_DURATION",
+                "RATE_LIMIT_IPV6_PREFIX", "BRUTE_FORCE_THRESHOLD", "BRUTE_FORCE_WINDOW",
+                "BRUTE_FORCE_BLOCK_DURATION", "AUTH_FAILURES_PER_MINUTE",
             ]
         ),
         (
@@ -96,7 +109,8 @@ enum SettingEffects {
                 "UPSTREAM_IDLE_CONNECTIONS", "UPSTREAM_ORIGIN_CONNECTIONS", "UPSTREAM_MAX_CONNECTIONS",
                 "UPSTREAM_MAX_WAITING",
                 "UPSTREAM_KEEP_ALIVE", "DNS_TTL", "DNS_FAILURE_TTL", "DNS_CACHE_SIZE", "ALLOW_PRIVATE_NETWORKS",
-                "UPSTREAM_CA_FILE",
+                "UPSTREAM_CA_FILE", "CIRCUIT_BREAKER_FAILURES", "CIRCUIT_BREAKER_OPEN_TIME",
+                "CIRCUIT_BREAKER_SUCCESSES", "CIRCUIT_BREAKER_PROBES",
             ]
         ),
         (

@@ -1,3 +1,4 @@
+import GatewayBackplane
 import GatewayBytes
 import GatewayCompression
 import GatewayRuntime
@@ -14,6 +15,8 @@ final class SharedState: Sendable {
     let assembly: ByteBudget
     /// Compression windows of all sockets.
     let compression: ByteBudget
+    /// What was used, who is blocked, what is being done for whom. Stays when settings change.
+    let backplane: MemoryBackplane
     let unlistedProxy = OnceNotice()
     let unreadableProxy = OnceNotice()
 
@@ -21,6 +24,7 @@ final class SharedState: Sendable {
         connections = ConnectionCount(limit: settings.listen.maxConnections)
         assembly = ByteBudget(limit: settings.webSocket.assemblyBudget)
         compression = ByteBudget(limit: settings.webSocket.compressionBudget)
+        backplane = MemoryBackplane(limits: settings.limits.backplane)
         self.report = report
     }
 
@@ -43,7 +47,20 @@ final class SharedState: Sendable {
 
     /// What is read only when somebody asks for it.
     var samples: [MetricSample] {
-        [
+        let facts = backplane.figures(at: MonotonicTime.read().nanoseconds)
+        return [
+            MetricSample(
+                "gateway_backplane_keys", "Users, addresses and tokens of whom a rule remembers something.",
+                kind: .gauge, labels: [], value: Double(facts.keys)),
+            MetricSample(
+                "gateway_backplane_leases", "Places taken by concurrent requests.", kind: .gauge, labels: [],
+                value: Double(facts.leases)),
+            MetricSample(
+                "gateway_backplane_evicted_total", "Facts forgotten before their time for want of room.",
+                kind: .counter, labels: [], value: Double(facts.evicted)),
+            MetricSample(
+                "gateway_backplane_crowded_out_total", "Places refused for want of room, not by a limit.",
+                kind: .counter, labels: [], value: Double(facts.crowdedOut)),
             MetricSample(
                 "gateway_connections_open", "Client connections open now.", kind: .gauge, labels: [],
                 value: Double(connections.count)),

@@ -4,6 +4,7 @@ import PluginKit
 final class Forwarding: Sendable {
     let route: ProxyRoute
     let group: UpstreamGroup
+    private let breaker: CircuitBreaker
     let origins: OriginPolicy
     let upstream: UpstreamClient
     let metrics: ProxyMetrics
@@ -16,10 +17,11 @@ final class Forwarding: Sendable {
 
     init(
         route: ProxyRoute, group: UpstreamGroup, settings: ProxySettings, origins: OriginPolicy,
-        upstream: UpstreamClient, metrics: ProxyMetrics, log: Logger
+        upstream: UpstreamClient, breaker: CircuitBreaker, metrics: ProxyMetrics, log: Logger
     ) {
         self.route = route
         self.group = group
+        self.breaker = breaker
         self.origins = origins
         self.upstream = upstream
         self.metrics = metrics
@@ -82,11 +84,15 @@ final class Forwarding: Sendable {
 
     /// Asks an upstream by `send`, and others after it as far as that is safe and the budget allows.
     ///
-    /// - Throws: ``GatewayFault`` for the last upstream that failed.
+    /// The breaker is the route's, and what it counts are requests: one that any upstream answers is a success. So it
+    /// opens when asking is of no use, and which upstream to ask stays the group's business.
+    ///
+    /// - Throws: ``GatewayFault`` for the last upstream that failed, or because all are known to.
     func ask(
         _ request: Request, _ work: UpstreamGroup.Work,
         _ send: (HTTPURL, UpstreamLease) async throws -> Response
     ) async throws -> Response {
+        let pass = try enter(at: request.loop.now)
         let (path, query) = Self.target(of: request)
         budget.earn()
         var tried: UInt32 = 0
@@ -94,21 +100,38 @@ final class Forwarding: Sendable {
         while let lease = group.lease(work, except: tried, at: request.loop.now.nanoseconds) {
             let url = try url(lease.target, path, query)
             do {
-                return try await send(url, lease)
+                let answer = try await send(url, lease)
+                if Self.isFailure(answer.status) { pass.failed(at: request.loop.now) } else { pass.succeeded() }
+                return answer
             } catch let error as UpstreamError {
                 let fault = failed(error, of: lease, request)
                 tried |= lease.bit
-                guard left > 0, group.members.count > tried.nonzeroBitCount, Self.mayRepeat(request, after: error)
-                else { throw fault }
-                guard budget.spend() else {
-                    metrics.retriesRefused.increment()
+                guard left > 0, group.members.count > tried.nonzeroBitCount, Self.mayRepeat(request, after: error),
+                    spendRetry()
+                else {
+                    if Self.isUpstreamsFault(error) { pass.failed(at: request.loop.now) }
                     throw fault
                 }
                 left -= 1
-                metrics.retries.increment()
             }
         }
         throw GatewayFault(.badGateway, "upstream_unreachable", "No upstream can be reached.", source: .upstream)
+    }
+
+    private func enter(at now: MonotonicTime) throws(GatewayFault) -> CircuitPass {
+        do throws(CircuitOpen) {
+            return try breaker.enter(at: now)
+        } catch {
+            let fault = GatewayFault(error)
+            metrics.failures.with(fault.code).increment()
+            throw fault
+        }
+    }
+
+    private func spendRetry() -> Bool {
+        let isSpent = budget.spend()
+        (isSpent ? metrics.retries : metrics.retriesRefused).increment()
+        return isSpent
     }
 
     /// Whether another upstream may get the request: nothing of it was sent, or it changes nothing to send it twice and
@@ -183,10 +206,14 @@ final class Forwarding: Sendable {
     }
 
     private func report(_ status: Status, to lease: UpstreamLease, at now: UInt64) {
+        if Self.isFailure(status) { lease.failed(at: now) } else { lease.succeeded(at: now) }
+    }
+
+    /// What a server says that cannot reach its own, or has too much to do. Others blame the request, or one page.
+    static func isFailure(_ status: Status) -> Bool {
         switch status {
-        // What a server says that cannot reach its own, or has too much to do.
-        case .badGateway, .serviceUnavailable, .gatewayTimeout: lease.failed(at: now)
-        default: lease.succeeded(at: now)
+        case .badGateway, .serviceUnavailable, .gatewayTimeout: true
+        default: false
         }
     }
 }

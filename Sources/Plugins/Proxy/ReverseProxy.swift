@@ -15,12 +15,14 @@ package struct ReverseProxy: Plugin {
     package func register(with gateway: inout Registrar) {
         let metrics = ProxyMetrics(gateway.metrics)
         let upstream = gateway.upstream
+        let breakers = gateway.breakers
         let context = gateway.context
         let log = gateway.log
         let forwardings = settings.routes.all.map { route in
             Forwarding(
                 route: route, group: group(of: route, metrics), settings: settings, origins: context.origins,
-                upstream: upstream, metrics: metrics, log: log)
+                upstream: upstream, breaker: breakers.breaker(of: "\(Self.name):\(route.name)"), metrics: metrics,
+                log: log)
         }
         for choice in HostChoice.all(forwardings, route: \.route) {
             for pattern in choice.patterns {

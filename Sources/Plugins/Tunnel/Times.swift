@@ -17,7 +17,7 @@ enum Times {
     /// - Parameter seconds: Since 1970.
     static func text(_ seconds: Int64, _ nanoseconds: Int = 0) -> String {
         var text = OutputBuffer(capacity: 64)
-        WallTime(seconds: seconds, nanoseconds: nanoseconds).appendRFC3339(to: &text)
+        WallTime(seconds: seconds, nanoseconds: Int(nanoseconds)).appendRFC3339(to: &text)
         return unsafe text.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
     }
 }

@@ -1,6 +1,7 @@
 """Debian's wscat, typed at through a terminal as a person does. Text lines only."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -40,6 +41,59 @@ def converse(job):
         return transcript
 
 
+class Session:
+    """wscat as the guide uses it: `-c URL`, JSON typed and read, what it says of refusals and of the end."""
+
+    def __init__(self, url, authority=None, headers=()):
+        trust = ["--ca", authority] if authority else []
+        more = [word for header in headers for word in ("-H", header)]
+        self._terminal = Terminal(["wscat", "--no-color", "-P", "--slash", *trust, *more, "-c", url])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._terminal.__exit__()
+
+    def connected(self):
+        self._terminal.expect("Connected (press CTRL+C to quit)")
+        return self
+
+    def refused(self):
+        """The status that came instead of an upgrade."""
+        said = self._terminal.expect("error: Unexpected server response: ", _END)
+        return int(said.removesuffix(_END).rpartition(" ")[2])
+
+    def say(self, value):
+        """Types a line: text as it is, anything else as JSON."""
+        self._terminal.type(value if isinstance(value, str) else json.dumps(value))
+
+    def hear(self):
+        """The next message that is JSON."""
+        said = self._terminal.expect("< {", _END)
+        return json.loads(said[said.rindex("< {") + 2:].removesuffix(_END))
+
+    def ping(self):
+        """Sends a ping frame, and returns when the pong has come."""
+        self._terminal.type("/ping walk")
+        self._terminal.expect('Received pong (data: "walk")')
+
+    def pong(self):
+        """Returns when a pong frame has come, asked for or not."""
+        self._terminal.expect("Received pong")
+
+    def close(self, code=1000):
+        """Closes, and returns what the end came to."""
+        self._terminal.type(f"/close {code}")
+        return self.closed()
+
+    def closed(self):
+        """Code and reason, once the other side has closed."""
+        said = self._terminal.expect("Disconnected (code: ", ")" + _END)
+        code, reason = re.search(r'code: (\d+), reason: "(.*)"\)', said).groups()
+        return int(code), reason
+
+
 class Terminal:
     """A command on the far side of a pseudo-terminal, wide enough that no line wraps."""
 
@@ -65,7 +119,12 @@ class Terminal:
         os.close(self._near)
 
     def type(self, line):
-        os.write(self._near, line.encode() + b"\r")
+        """Piece by piece, as a terminal's buffers are small; what is echoed meanwhile is read."""
+        data = line.encode() + b"\r"
+        for start in range(0, len(data), 512):
+            os.write(self._near, data[start:start + 512])
+            while select.select([self._near], [], [], 0)[0]:
+                self._read_more("the end of what is typed")
 
     def expect(self, *texts):
         """Reads until each of `texts` has come, in this order, and returns what was read up to the last."""

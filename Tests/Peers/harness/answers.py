@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Server:
     """`routes` maps a path without query to a function of the request handler, which writes the whole answer."""
 
-    def __init__(self, routes):
+    def __init__(self, routes, port=0):
         self.requests = []
         outer = self
 
@@ -42,7 +42,7 @@ class Server:
             def log_message(self, *arguments):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.origin = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self.thread.start()

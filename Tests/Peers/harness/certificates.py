@@ -1,5 +1,6 @@
 """A certificate authority of our own, made by openssl, that every client here is told to trust."""
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,11 @@ class Authority:
             "-addext", "keyUsage=critical,keyCertSign", "-addext", "basicConstraints=critical,CA:true",
         ])
         return authority
+
+    @property
+    def context(self):
+        """For a client of Python's that trusts it."""
+        return ssl.create_default_context(cafile=self.certificate)
 
     def issue(self, name, *names, usage="serverAuth", days=2, folder=None):
         """A certificate for `name` and the other `names`: host names or IPv4 addresses."""

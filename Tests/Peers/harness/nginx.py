@@ -58,8 +58,12 @@ http {{
         return (self.folder / "access.log").read_text()
 
 
-def ingress(folder, backend_port, certificate):
-    """Set up the way ingress-nginx sets up a location: TLS here, plain HTTP/1.1 and upgrades to the gateway."""
+def ingress(folder, backend_port, certificate, body_limit="1m", keeps_requests=True):
+    """Set up the way ingress-nginx sets up a location: TLS here, plain HTTP/1.1 and upgrades to the gateway.
+
+    Answers pass as they come. Requests do only without `keeps_requests`, which the annotation proxy-request-buffering
+    turns off; proxy-body-size is the other that long uploads want. Both are as ingress-nginx has them by default.
+    """
     port = free_port()
     servers = f"""
     map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
@@ -77,7 +81,7 @@ def ingress(folder, backend_port, certificate):
         ssl_certificate_key {certificate.key};
         ssl_protocols TLSv1.2 TLSv1.3;
         ssl_buffer_size 4k;
-        client_max_body_size 1m;
+        client_max_body_size {body_limit};
         location / {{
             proxy_set_header Host $http_host;
             proxy_set_header Upgrade $http_upgrade;
@@ -96,7 +100,7 @@ def ingress(folder, backend_port, certificate):
             proxy_send_timeout 3600s;
             proxy_read_timeout 3600s;
             proxy_buffering off;
-            proxy_request_buffering on;
+            proxy_request_buffering {"on" if keeps_requests else "off"};
             proxy_http_version 1.1;
             proxy_next_upstream error timeout;
             proxy_next_upstream_tries 3;

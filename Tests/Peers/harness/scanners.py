@@ -23,8 +23,8 @@ UNDECIDED = ("sessionresumption_ticket", "check failed because of connect proble
 def mozilla_intermediate(port, authority):
     """The exit code of sslyze and what it said: 0 if the server is what Mozilla calls intermediate."""
     done = run([
-        ROOT / "scripts/sslyze", "--certinfo", "--certinfo_ca_file", authority, "--mozilla_config", "intermediate",
-        "--sni", "localhost", f"127.0.0.1:{port}",
+        ROOT / "scripts/pypi", "sslyze", "sslyze", "--certinfo", "--certinfo_ca_file", authority,
+        "--mozilla_config", "intermediate", "--sni", "localhost", f"127.0.0.1:{port}",
     ], check=False, seconds=300)
     said = (done.stdout + done.stderr).decode(errors="replace")
     assert "COMPLIANCE AGAINST TLS CONFIGURATION" in said, said

@@ -1,0 +1,5 @@
+import GatewayBackplane
+import Testing
+
+@Suite("Rates")
+struct RateTests {}
