@@ -167,6 +167,7 @@ let package = Package(
         tests(of: "Compression", on: ["GatewayCompression", "GatewayTestSupport"]),
         tests(of: "WebSocket", on: ["GatewayWebSocket", "GatewayTestSupport"]),
         tests(of: "Tunnel", on: ["GatewayBytes", "GatewayHTTP", "GatewayTunnel"]),
+        tests(of: "TunnelStatus", on: ["PluginTesting", "TunnelPlugin"]),
         tests(of: "TLS", on: ["COpenSSL", "GatewayTLS"]),
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),

@@ -17,7 +17,7 @@ package struct Tunnel: Plugin {
         let requests = ConsumerRequests(host: host)
         registerConsumers(requests, with: &gateway)
         registerSockets(requests, with: &gateway)
-        StatusRoutes.add(TunnelStatus(host: host), to: &gateway)
+        StatusRoutes.add(TunnelStatus(host: host, breakers: gateway.breakers), to: &gateway)
         ConfigRoutes.add(settings, to: &gateway)
         PageRoutes.add(to: &gateway)
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))

@@ -31,6 +31,7 @@ enum PageRoutes {
         fields.append(.contentType, type)
         // It belongs to this build: another build may answer the next request.
         fields.append(.cacheControl, "no-cache")
-        gateway.get(path) { _ in Response(fields: fields, body: .bytes(bytes)) }
+        let sent = fields
+        gateway.get(path) { _ in Response(fields: sent, body: .bytes(bytes)) }
     }
 }

@@ -112,9 +112,8 @@ function again() {
 }
 
 function showAgents() {
-  const present = agents.filter((agent) => agent.connected && !agent.reconnecting);
-  const [kind, text] = present.length ? ["good", "Connected"]
-    : agents.length ? ["warn", "Reconnecting"] : ["bad", "Not connected"];
+  const [kind, text] = agents.some((agent) => agent.connected && !agent.reconnecting) ? ["good", "Connected"]
+    : agents.some((agent) => agent.reconnecting) ? ["warn", "Reconnecting"] : ["bad", "Not connected"];
   const bridge = find("bridge");
   bridge.className = `pill ${kind}`;
   if (bridge.textContent !== text) bridge.textContent = text;
@@ -131,15 +130,17 @@ function agentCard(agent) {
   card.querySelector("h3").textContent = agent.name;
   const pill = card.querySelector(".pill");
   pill.textContent = agent.reconnecting ? "Reconnecting" : agent.connected ? "Connected" : "Away";
-  pill.classList.add(agent.reconnecting ? "warn" : agent.connected ? "good" : "bad");
-  card.querySelector(".hint").textContent =
-    [agent.software, offers(agent.offers)].filter(Boolean).join(" · ");
+  if (agent.connected) pill.classList.add(agent.reconnecting ? "warn" : "good");
+  card.querySelector(".hint").textContent = agent.connected
+    ? [agent.software, offers(agent.offers)].filter(Boolean).join(" · ")
+    : "It has a credential, and is not running, or cannot reach the gateway.";
+  show(card.querySelector("dl"), agent.connected);
   const since = moment(agent.since);
   fill(card.querySelector("dl"), [
     ["Connected since", since ? since.toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : "–"],
     ["Round trip", agent.roundTripMs > 0 ? `${round(agent.roundTripMs)} ms` : "–"],
     ["Requests", (agent.requests ?? 0).toLocaleString()],
-    ["Traffic", `↓ ${bytes(agent.bytesFromAgent)}  ↑ ${bytes(agent.bytesToAgent)}`],
+    ["Traffic", `↓\u00a0${bytes(agent.bytesFromAgent)} ↑\u00a0${bytes(agent.bytesToAgent)}`],
   ]);
   const button = card.querySelector("button");
   button.dataset.agent = agent.name;
@@ -180,7 +181,7 @@ function bytes(count = 0) {
     count /= 1000;
     place += 1;
   }
-  return `${place ? count.toFixed(count < 10 ? 1 : 0) : count} ${["B", "kB", "MB", "GB", "TB"][place]}`;
+  return `${place ? count.toFixed(count < 10 ? 1 : 0) : count}\u00a0${["B", "kB", "MB", "GB", "TB"][place]}`;
 }
 
 // ---- Credentials ----------------------------------------------------------------------------------------------------

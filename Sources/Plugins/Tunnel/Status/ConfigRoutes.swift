@@ -1,3 +1,4 @@
+import GatewayTunnel
 import PluginKit
 
 /// `/api/tunnel/config`: what the tunnel goes by, and the one thing of it that can change while it runs.
@@ -34,7 +35,8 @@ struct ConfigRoutes: Sendable {
     private var level: String { log.level.rawValue.uppercased() }
 
     private func changeLevel(_ request: Request) async throws -> Response {
-        let json = try? JSON.parse(try await request.body.collect(limit: Self.bodyLimit))
+        let body = try await request.body.collect(limit: Self.bodyLimit)
+        let json = try? JSON.parse(body)
         guard let wanted = json?["level"]?.string.flatMap(LogLevel.init(text:)) else {
             return refuseLevel()
         }
@@ -64,8 +66,8 @@ struct ConfigRoutes: Sendable {
     // MARK: Configuration
 
     private func change(_ request: Request) async throws -> Response {
-        let body = try? JSON.parse(try await request.body.collect(limit: Self.bodyLimit))
-        guard let wishes = body?.object ?? nil, !wishes.isEmpty else {
+        let body = try await request.body.collect(limit: Self.bodyLimit)
+        guard let wishes = (try? JSON.parse(body))?.object, !wishes.isEmpty else {
             return refuse(.badRequest, "The body is a JSON object of settings.")
         }
         let known = values.map(\.name)

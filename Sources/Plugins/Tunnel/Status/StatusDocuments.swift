@@ -74,19 +74,18 @@ extension TunnelStatus {
             writeConnections(change, in: &json)
             writeSummary(change, in: &json)
             writeBreakerStates(in: &json)
-            json.key("rateLimiterStats")
-            json.null()
+            writeViolations(change, in: &json)
             write(components, in: &json)
         }
     }
 
     private static var architecture: String {
         #if arch(arm64)
-            "arm64"
+        "arm64"
         #elseif arch(x86_64)
-            "x64"
+        "x64"
         #else
-            "unknown"
+        "unknown"
         #endif
     }
 
@@ -122,6 +121,18 @@ extension TunnelStatus {
         json.key("errorsByCategory")
         json.object { json in
             for (category, count) in change.failuresByCategory { json.member(category.rawValue, count) }
+        }
+    }
+
+    /// By what was used up: whether an address or a user did, limits count as one.
+    private func writeViolations(_ change: TunnelFigures, in json: inout JSONWriter) {
+        json.key("rateLimiterStats")
+        guard let violations else { return json.null() }
+        json.object { json in
+            json.member("totalViolations", violations.reduce(0) { $0 + $1.count })
+            json.member("violationsInLastHour", change.violations)
+            json.key("violationsByType")
+            json.object { json in for (kind, count) in violations { json.member(kind.rawValue, count) } }
         }
     }
 
@@ -240,17 +251,17 @@ extension TunnelStatus {
     // MARK: Circuit breakers
 
     func breakersDocument() -> [UInt8] {
-        let all = breakers()
-        let successes = all.reduce(0) { $0 + $1.successes }
-        let failures = all.reduce(0) { $0 + $1.failures }
+        let all = circuits
+        let successes = all.reduce(0) { $0 + $1.totals.succeeded }
+        let failures = all.reduce(0) { $0 + $1.totals.failed }
         return document { json in
             json.key("summary")
             json.object { json in
                 json.member("totalCircuitBreakers", all.count)
-                json.member("openCircuits", all.count { $0.state == .open })
-                json.member("closedCircuits", all.count { $0.state == .closed })
-                json.member("halfOpenCircuits", all.count { $0.state == .halfOpen })
-                json.member("totalRequests", all.reduce(0) { $0 + $1.requests })
+                json.member("openCircuits", all.count { $0.phase == .open })
+                json.member("closedCircuits", all.count { $0.phase == .closed })
+                json.member("halfOpenCircuits", all.count { $0.phase == .halfOpen })
+                json.member("totalRequests", all.reduce(0) { $0 + $1.totals.requests })
                 json.member("totalFailures", failures)
                 json.member("totalSuccesses", successes)
                 let outcomes = successes + failures
@@ -262,29 +273,29 @@ extension TunnelStatus {
     }
 
     private func writeBreakerStates(in json: inout JSONWriter) {
-        let all = breakers()
+        let all = circuits
         json.key("circuitBreakerStates")
         json.object { json in
             json.member("totalCircuitBreakers", all.count)
-            json.member("closedCount", all.count { $0.state == .closed })
-            json.member("openCount", all.count { $0.state == .open })
-            json.member("halfOpenCount", all.count { $0.state == .halfOpen })
+            json.member("closedCount", all.count { $0.phase == .closed })
+            json.member("openCount", all.count { $0.phase == .open })
+            json.member("halfOpenCount", all.count { $0.phase == .halfOpen })
             write(all, in: &json)
         }
     }
 
-    private func write(_ breakers: [BreakerReading], in json: inout JSONWriter) {
+    private func write(_ breakers: [CircuitBreaker.Report], in json: inout JSONWriter) {
         json.key("circuitBreakers")
         json.array { list in
             for breaker in breakers {
                 list.object { entry in
                     entry.member("name", breaker.name)
-                    entry.member("state", breaker.state.rawValue)
+                    entry.member("state", breaker.phase.rawValue)
                     entry.member("failureCount", breaker.failureCount)
                     entry.member("successCount", breaker.successCount)
-                    entry.member("totalRequests", breaker.requests)
-                    entry.member("totalFailures", breaker.failures)
-                    entry.member("totalSuccesses", breaker.successes)
+                    entry.member("totalRequests", breaker.totals.requests)
+                    entry.member("totalFailures", breaker.totals.failed)
+                    entry.member("totalSuccesses", breaker.totals.succeeded)
                 }
             }
         }

@@ -15,7 +15,8 @@ struct StatusExposition {
         exposition.write(requests: now)
         exposition.write(traffic: now, status)
         exposition.write(recent: status.change(within: window))
-        exposition.write(status.breakers())
+        exposition.write(status.circuits)
+        exposition.write(status.violations)
         exposition.write(ProcessFigures.read(), uptime: status.uptimeMilliseconds)
         return Array(exposition.lines.utf8)
     }
@@ -85,16 +86,23 @@ struct StatusExposition {
             change.latency.percentileMilliseconds(0.99))
     }
 
-    /// One label for all: an agent's name is its user's text, and there may be thousands.
-    private mutating func write(_ breakers: [BreakerReading]) {
-        let states = breakers.map(\.state)
-        let worst: BreakerReading.State =
-            states.contains(.open) ? .open : states.contains(.halfOpen) ? .halfOpen : .closed
+    /// One series for all: an agent's name is its user's text, and there may be thousands.
+    private mutating func write(_ circuits: [CircuitBreaker.Report]) {
+        let phases = circuits.map(\.phase)
+        let worst = phases.contains(.open) ? 1 : phases.contains(.halfOpen) ? 2 : 0
         begin("tunnel_circuit_breaker_state", "gauge", "The worst of all: 0 closed, 1 open, 2 half-open.")
-        add("tunnel_circuit_breaker_state", #"service="agents""#, worst.number)
-        begin("tunnel_circuit_breakers", "gauge", "Circuit breakers of agents, by state.")
-        for state in [BreakerReading.State.closed, .open, .halfOpen] {
-            add("tunnel_circuit_breakers", #"state="\#(state.rawValue)""#, states.count { $0 == state })
+        add("tunnel_circuit_breaker_state", #"service="all""#, worst)
+        begin("tunnel_circuit_breakers", "gauge", "Circuit breakers, by state.")
+        for phase in CircuitBreaker.Phase.allCases {
+            add("tunnel_circuit_breakers", #"state="\#(phase.rawValue)""#, phases.count { $0 == phase })
+        }
+    }
+
+    private mutating func write(_ violations: [(kind: RateRefusal.Kind, count: Int)]?) {
+        guard let violations else { return }
+        begin("tunnel_rate_limit_violations_total", "counter", "Refusals of limits, by what was used up.")
+        for (kind, count) in violations {
+            add("tunnel_rate_limit_violations_total", #"kind="\#(kind.rawValue)""#, count)
         }
     }
 
@@ -114,7 +122,9 @@ struct StatusExposition {
     }
 
     /// - Parameter labels: Of the program's own words, so nothing in them needs an escape.
-    private mutating func add(_ name: String, _ labels: String, _ value: Int) { lines += "\(name){\(labels)} \(value)\n" }
+    private mutating func add(_ name: String, _ labels: String, _ value: Int) {
+        lines += "\(name){\(labels)} \(value)\n"
+    }
 
     private mutating func one(_ name: String, _ kind: String, _ help: String, _ value: Int) {
         begin(name, kind, help)

@@ -11,6 +11,8 @@ struct TunnelFigures: Equatable, Sendable {
     var failed = [Int](repeating: 0, count: TunnelFailure.codes.count)
     /// Carriers and sockets of consumers that were opened.
     var connections = 0
+    /// Requests and messages that a limit refused.
+    var violations = 0
     var bytesToAgents = 0
     var bytesFromAgents = 0
     var latency = LatencyDistribution()
@@ -30,6 +32,7 @@ struct TunnelFigures: Equatable, Sendable {
         var change = self
         change.answered -= earlier.answered
         for place in failed.indices { change.failed[place] -= earlier.failed[place] }
+        change.violations -= earlier.violations
         change.connections -= earlier.connections
         change.bytesToAgents -= earlier.bytesToAgents
         change.bytesFromAgents -= earlier.bytesFromAgents

@@ -1,43 +1,33 @@
 import PluginKit
 
-/// How one circuit breaker stands.
-struct BreakerReading: Equatable, Sendable {
-    enum State: String, Sendable {
-        case closed, open, halfOpen = "half-open"
-
-        /// The one encoding of it: 0 closed, 1 open, 2 half-open.
-        var number: Int {
-            switch self {
-            case .closed: 0
-            case .open: 1
-            case .halfOpen: 2
-            }
-        }
-    }
-
-    var name: String
-    var state: State
-    /// In a row.
-    var failureCount = 0
-    var successCount = 0
-    /// Since it was made.
-    var requests = 0
-    var failures = 0
-    var successes = 0
-}
-
 /// What operators are told about the tunnel: gathered when somebody asks, and once a minute for the history.
 final class TunnelStatus: Sendable {
     let host: AgentHost
     let history: TunnelHistory
-    let breakers: @Sendable () -> [BreakerReading]
+    private let breakers: CircuitBreakers
+    private let limits: [RateLimit]
     private let started = Guarded<MonotonicTime?>(nil)
 
-    /// - Parameter breakers: How those of the tunnel stand now.
-    init(host: AgentHost, breakers: @escaping @Sendable () -> [BreakerReading] = { [] }) {
+    /// - Parameters:
+    ///   - breakers: Those of the process: an upstream that is down is worth knowing here too.
+    ///   - limits: Those on requests through the tunnel.
+    init(host: AgentHost, breakers: CircuitBreakers, limits: [RateLimit] = []) {
         self.host = host
         self.breakers = breakers
-        history = TunnelHistory(start: Self.figures(of: host))
+        self.limits = limits
+        history = TunnelHistory(start: Self.figures(of: host, limits))
+    }
+
+    /// How each circuit breaker stands, by name.
+    var circuits: [CircuitBreaker.Report] { breakers.reports() }
+
+    /// Refusals of the limits, by what was used up; `nil` where nothing is limited.
+    var violations: [(kind: RateRefusal.Kind, count: Int)]? {
+        guard !limits.isEmpty else { return nil }
+        let all = limits.map(\.violations)
+        return RateRefusal.Kind.allCases.map { kind in
+            (kind, all.reduce(0) { $0 + ($1.first { $0.kind == kind }?.count ?? 0) })
+        }
     }
 
     /// Keeps the history, from start to drain.
@@ -49,9 +39,9 @@ final class TunnelStatus: Sendable {
     }
 
     /// As of now.
-    var figures: TunnelFigures { Self.figures(of: host) }
+    var figures: TunnelFigures { Self.figures(of: host, limits) }
 
-    private static func figures(of host: AgentHost) -> TunnelFigures {
+    private static func figures(of host: AgentHost, _ limits: [RateLimit]) -> TunnelFigures {
         let metrics = host.metrics
         let carried = host.ledger.total
         var figures = TunnelFigures()
@@ -59,6 +49,7 @@ final class TunnelStatus: Sendable {
         figures.timestamp = Times.text()
         figures.answered = Int(metrics.answered.value)
         figures.failed = TunnelFailure.codes.map { Int(metrics.failures.with($0.code).value) }
+        figures.violations = limits.reduce(0) { $0 + $1.violations.reduce(0) { $0 + $1.count } }
         figures.connections = Int(metrics.socketsOpened.value)
         figures.bytesToAgents = carried.bytesToAgents
         figures.bytesFromAgents = carried.bytesFromAgents
@@ -99,11 +90,14 @@ final class TunnelStatus: Sendable {
     /// History that is older than this says that its service is stuck.
     private static let staleHistory = Duration.seconds(180)
 
+    /// Refusals in a minute that are many.
+    private static let manyViolations = 100
+
     var components: [Component] {
         let agents = host.directory.count
-        let open = breakers().count { $0.state == .open }
+        let open = circuits.count { $0.phase == .open }
         let isRecording = MonotonicTime.read() < history.newest + Self.staleHistory
-        return [
+        var components = [
             Component(name: "WebSocket Service", health: .healthy),
             Component(
                 name: "Connection Pool",
@@ -113,6 +107,13 @@ final class TunnelStatus: Sendable {
             Component(
                 name: "Metrics Collector", health: isRecording ? .healthy : .degraded("no figures for three minutes")),
         ]
+        guard !limits.isEmpty else { return components }
+        let refused = change(within: .seconds(60)).figures.violations
+        components.append(
+            Component(
+                name: "Rate Limiter",
+                health: refused <= Self.manyViolations ? .healthy : .degraded("\(refused) refusals in a minute")))
+        return components
     }
 
     /// Healthy or degraded: as long as it answers, it can do some work.

@@ -136,6 +136,9 @@ final class UserLedger: Sendable {
     /// Users that are remembered.
     var count: Int { contents.withLock { $0.accounts.count } }
 
+    /// Places in the line of those to forget; a user may have left several behind.
+    var placesInLine: Int { contents.withLock { $0.idle.count } }
+
     /// Those with most requests first.
     func busiest(_ limit: Int) -> [(user: String, figures: Figures)] {
         let all = contents.withLock { $0.accounts.mapValues(\.figures) }
