@@ -71,7 +71,7 @@ let package = Package(
 
         // 3-4  protocols: bytes in, events out; no sockets, no threads
         gateway("HTTP", on: ["GatewayBytes"]),
-        gateway("Backplane"),
+        gateway("Backplane", on: ["GatewayLocks"]),
         gateway(
             "Compression", on: ["CZlib", "GatewayBytes"] + (withISAL ? ["CISAL"] : []),
             settings: withISAL ? [.define("ISAL")] : []),
@@ -87,6 +87,14 @@ let package = Package(
             on: [
                 "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP", "GatewayLocks", "GatewayRuntime",
                 "GatewayTLS", "GatewayTelemetry", "GatewayTransport", "GatewayWebSocket",
+            ]),
+
+        // 5  the tunnel's far ends, for the program alone: they dial out and serve nobody but the gateway
+        gateway(
+            "Agent",
+            on: [
+                "GatewayBytes", "GatewayConfig", "GatewayHTTP", "GatewayRuntime", "GatewayTLS", "GatewayTelemetry",
+                "GatewayTransport", "GatewayTunnel", "GatewayUpstream", "GatewayWebSocket",
             ]),
 
         // 5  the only gateway module a plugin must import
@@ -126,8 +134,8 @@ let package = Package(
         .executableTarget(
             name: "gateway",
             dependencies: [
-                "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayServer", "GatewayTLS",
-                "GatewayTelemetry", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin",
+                "GatewayAgent", "GatewayAuth", "GatewayBytes", "GatewayConfig", "GatewayRuntime", "GatewayServer",
+                "GatewayTLS", "GatewayTelemetry", "PluginKit", "EchoPlugin", "HLSPlugin", "ProxyPlugin",
                 "TunnelPlugin",
             ],
             path: "Sources/Gateway/App", swiftSettings: house),
@@ -172,12 +180,14 @@ let package = Package(
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
         tests(of: "Upstream", on: ["GatewayUpstream", "GatewayTestSupport"]),
+        tests(of: "Agent", on: ["GatewayAgent", "GatewayTestSupport", "PluginTesting", "TunnelPlugin"]),
         tests(of: "PluginKit", on: ["PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "GatewayTestSupport", "EchoPlugin"]),
         tests(
             of: "SQLite",
             on: [
-                "GatewayBytes", "GatewayServer", "GatewaySQLite", "GatewayTestSupport", "PluginTesting", "sqlitewriter",
+                "GatewayBytes", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
+                "GatewayTestSupport", "PluginTesting", "sqlitewriter",
             ]),
         tests(of: "Echo", on: ["EchoPlugin"]),
         tests(of: "Proxy", on: ["ProxyPlugin"]),

@@ -10,7 +10,7 @@ let rows: [[String]] = [
     ["GatewayWebSocket", "GatewayTunnel"],
     ["GatewayTransport"],
     ["GatewayUpstream"],
-    ["PluginKit"],
+    ["GatewayAgent", "PluginKit"],
     ["GatewayServer", "GatewaySQLite"],
     ["EchoPlugin", "HLSPlugin", "ProxyPlugin", "TunnelPlugin", "ExamplePlugin"],
     ["gateway"],

@@ -42,7 +42,13 @@ package final class GatewayUnderTest: Sendable {
         }
         let logs = LogSystem(level: .error, format: .text, sink: LogSink(limit: .zero) { _ in true })
         server = try GatewayServer(assembly: try ServerAssembly(configuration, logs: logs))
-        try server.start()
+        do {
+            try server.start()
+        } catch {
+            // No loop runs, so nothing would answer a drain.
+            stopped.withLock { $0 = true }
+            throw error
+        }
     }
 
     deinit { stop() }

@@ -167,14 +167,14 @@ struct ProgramTests {
         defer { _ = unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
         // SIGPIPE is the thirteenth bit. The C library ignores two signals of its own in whatever it starts.
         for line in ["SigBlk:.0{16}", "SigIgn:.[0-9a-f]{12}[02468ace][0-9a-f]{3}"] {
-            #expect(ProcessContext.run(["grep", "-Eq", "^\(line)$", "/proc/self/status"]) == 0, "\(line)")
+            #expect(ChildProcess.run(["grep", "-Eq", "^\(line)$", "/proc/self/status"]) == 0, "\(line)")
         }
     }
 
     @Test("tell how they ended")
     func endings() {
-        #expect(ProcessContext.run(["sh", "-c", "exit 7"]) == 7)
-        #expect(ProcessContext.run(["sh", "-c", "kill -9 $$"]) == nil)
-        #expect(ProcessContext.run(["/nonexistent/program"]) == nil)
+        #expect(ChildProcess.run(["sh", "-c", "exit 7"]) == 7)
+        #expect(ChildProcess.run(["sh", "-c", "kill -9 $$"]) == nil)
+        #expect(ChildProcess.run(["/nonexistent/program"]) == nil)
     }
 }

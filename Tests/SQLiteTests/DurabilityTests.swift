@@ -1,5 +1,6 @@
 import Foundation
 import GatewayRuntime
+import GatewayTelemetry
 import GatewayTestSupport
 import Testing
 

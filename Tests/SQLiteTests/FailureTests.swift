@@ -1,6 +1,7 @@
 import Foundation
 import GatewayBytes
 import GatewayRuntime
+import GatewayTelemetry
 import GatewayTestSupport
 import Synchronization
 import Testing
@@ -176,10 +177,12 @@ struct FailureTests {
         }
     }
 
-    @Test("a statement that is wrong, or given too few values, is told as the program's mistake")
+    @Test("a statement that is wrong, two at once, or too few values are told as the program's mistake")
     func badStatement() throws {
         try withDatabase { database in
-            for sql: StaticString in ["SELEC 1", "SELECT nothing", "SELECT ?", ""] {
+            for sql: StaticString in [
+                "SELEC 1", "SELECT nothing", "SELECT ?", "", "SELECT 1; DELETE FROM account",
+            ] {
                 let error = await failure { try await database.read { try $0.run(sql) } }
                 guard case .badStatement = error else {
                     Issue.record("\(sql): \(error.map { "\($0)" } ?? "nothing")")

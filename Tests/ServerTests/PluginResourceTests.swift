@@ -37,14 +37,17 @@ private final class Noted: PluginResource {
 
 @Suite("What plugins need is opened and closed for them")
 struct PluginResourceTests {
-    private func start(_ journal: Journal, names: [String] = ["a", "b"]) throws -> TestGateway {
-        try TestGateway(["STATE_DIRECTORY": "/nonexistent/state"]) { gateway in
+    private func declaring(_ names: [String], _ journal: Journal) -> Scripted.Script {
+        { gateway in
             // Made anew when this changes.
             _ = gateway.context.mainSocketPaths
             #expect(gateway.stateDirectory == "/nonexistent/state")
             for name in names { gateway.resource(name, Noted(name, journal)) }
-            gateway.get("/opened") { _ in .text(journal.all.joined(separator: ",")) }
         }
+    }
+
+    private func start(_ journal: Journal) throws -> TestGateway {
+        try TestGateway(["STATE_DIRECTORY": "/nonexistent/state"], declaring(["a", "b"], journal))
     }
 
     @Test("in order before the first request, and in the opposite order after the last")
@@ -57,10 +60,15 @@ struct PluginResourceTests {
     }
 
     @Test("one that cannot be opened stops the start by name, and those before it are closed again")
-    func failure() {
+    func failure() throws {
         let journal = Journal()
         journal.broken.withLock { _ = $0.insert("c") }
-        let error = #expect(throws: StartError.self) { _ = try start(journal, names: ["a", "b", "c", "d"]) }
+        let server = try Scripted.$script.withValue(declaring(["a", "b", "c", "d"], journal)) {
+            let configuration = TestGateway.configuration(["STATE_DIRECTORY": "/nonexistent/state"])
+            let logs = LogSystem(level: .error, format: .text, sink: LogSink(limit: .zero) { _ in true })
+            return try GatewayServer(assembly: ServerAssembly(configuration, logs: logs))
+        }
+        let error = #expect(throws: StartError.self) { try server.start() }
         #expect(error?.description == "plugin scripted: c: it is broken")
         #expect(error?.exitCode == 73)
         #expect(journal.all == ["open a", "open b", "close b", "close a"])

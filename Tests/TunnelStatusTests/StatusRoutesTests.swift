@@ -34,7 +34,7 @@ struct StatusRoutesTests {
             #expect(health["memoryUsage"]?["heapUsed"] == .null)
             #expect(
                 health["components"]?.array?.compactMap { $0["name"]?.string } == [
-                    "WebSocket Service", "Connection Pool", "Circuit Breaker", "Metrics Collector",
+                    "WebSocket Service", "Connection Pool", "Circuit Breaker", "Metrics Collector", "Rate Limiter",
                 ])
         }
     }

@@ -17,17 +17,24 @@ enum Command {
           gateway plugins           print the plugins of this binary and what became of each
           gateway token mint        sign a token with SUPABASE_JWT_SECRET; --help lists its options
           gateway token explain T   run every check on a token and name the one that fails
+          gateway agent             serve a gateway's users from this machine, by a tunnel; --help lists its options
+          gateway connect AGENT:22  reach a port that an agent offers: a ProxyCommand for OpenSSH
 
           --env-file FILE           settings from a file too, read anew with every reload; may be repeated
         """
 
-    private static let names = ["serve", "check", "plan", "reload", "config", "plugins", "token", "help"]
+    private static let names = [
+        "serve", "check", "plan", "reload", "config", "plugins", "token", "agent", "connect", "help",
+    ]
 
     static func run(_ arguments: [String], environment: [String: String]) throws(CommandError) -> Int32 {
         guard let command = arguments.first else {
             print(help)
             return 64
         }
+        // Far ends of a gateway: its settings are not theirs.
+        if command == "agent" { return try AgentCommand.agent(Array(arguments.dropFirst()), environment) }
+        if command == "connect" { return try AgentCommand.connect(Array(arguments.dropFirst()), environment) }
         let (own, options) = SettingsSource.split(Array(arguments.dropFirst()))
         if command == "token" { return try TokenCommand.run(options, try SettingsSource(environment, options: own)) }
         guard !["help", "--help", "-h"].contains(command), !options.contains("--help") else {

@@ -18,7 +18,7 @@ struct SampleStream {
         let sample = SampleStream(folder: folder)
         if ProcessContext.fileExists("\(folder)/index.m3u8") { return sample }
         guard (try? ProcessContext.makeFolder(folder)) != nil else { return nil }
-        let status = ProcessContext.run([
+        let status = ChildProcess.run([
             "ffmpeg", "-nostdin", "-loglevel", "error", "-y",
             "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=12",
             "-f", "lavfi", "-i", "sine=frequency=440:duration=12",

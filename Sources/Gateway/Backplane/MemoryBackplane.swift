@@ -1,4 +1,4 @@
-import Synchronization
+import GatewayLocks
 
 /// The facts of one process, in its memory: answers at once, on any thread.
 ///
@@ -38,9 +38,9 @@ package final class MemoryBackplane: Backplane {
     }
 
     private final class Shard: Sendable {
-        let state: Mutex<State>
+        let state: Guarded<State>
 
-        init(_ state: consuming State) { self.state = Mutex(state) }
+        init(_ state: consuming State) { self.state = Guarded(state) }
     }
 
     private let hash = KeyHash()

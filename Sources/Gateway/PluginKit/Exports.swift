@@ -1,4 +1,5 @@
-// The vocabulary a plugin writes in. Re-exported so that PluginKit is the only gateway module a plugin imports.
+// The vocabulary a plugin writes in. Re-exported so that PluginKit is the only gateway module a plugin must import;
+// a driver is another, for those that need it.
 @_exported public import GatewayAuth
 @_exported public import GatewayBackplane
 @_exported public import GatewayBytes

@@ -1,17 +1,17 @@
 package import GatewayBackplane
+import GatewayLocks
 package import GatewayTelemetry
-import Synchronization
 
 /// What all limits of the process share: the facts, which outlive every change of settings, and the settings' own rules.
 package final class RateLimitService: Sendable {
     /// Where what was used is remembered.
     package let backplane: any Backplane
-    private let rules: Mutex<RateTable>
+    private let rules: Guarded<RateTable>
 
     /// Made by the server, once for the process.
     package init(backplane: any Backplane, settings: RateLimitSettings) {
         self.backplane = backplane
-        rules = Mutex(RateTable(settings))
+        rules = Guarded(RateTable(settings))
     }
 
     /// Goes over to other rules. What was used already counts under them.

@@ -32,6 +32,14 @@ package enum ProcessContext {
     }
 
     package static var isOutputTerminal: Bool { isatty(1) != 0 }
+    package static var isErrorTerminal: Bool { isatty(2) != 0 }
+
+    /// What this machine calls itself, with or without a domain; empty if it has no name.
+    package static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard unsafe gethostname(&name, name.count - 1) == 0 else { return "" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
 
     /// Creates a folder and those above it; those that exist are left as they are.
     ///
@@ -45,39 +53,4 @@ package enum ProcessContext {
     }
 
     package static func fileExists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
-
-    /// Runs a program to its end, without a shell, its output discarded. Blocks.
-    ///
-    /// It starts with no signal blocked or ignored, whatever this process does with them.
-    ///
-    /// - Parameter arguments: The program, looked up in PATH, and what it is given.
-    /// - Returns: Its exit code; `nil` when it could not be started or was killed.
-    package static func run(_ arguments: [String]) -> Int32? {
-        var actions = unsafe posix_spawn_file_actions_t()
-        _ = unsafe posix_spawn_file_actions_init(&actions)
-        defer { _ = unsafe posix_spawn_file_actions_destroy(&actions) }
-        for descriptor in [CInt(0), 1, 2] {
-            _ = unsafe posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_RDWR, 0)
-        }
-        var attributes = posix_spawnattr_t()
-        _ = unsafe posix_spawnattr_init(&attributes)
-        defer { _ = unsafe posix_spawnattr_destroy(&attributes) }
-        var (none, all) = (sigset_t(), sigset_t())
-        _ = unsafe sigemptyset(&none)
-        _ = unsafe sigfillset(&all)
-        _ = unsafe posix_spawnattr_setsigmask(&attributes, &none)
-        _ = unsafe posix_spawnattr_setsigdefault(&attributes, &all)
-        _ = unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-        var pointers: [UnsafeMutablePointer<CChar>?] = unsafe arguments.map { unsafe strdup($0) } + [nil]
-        defer { for place in unsafe pointers.indices { unsafe free(pointers[place]) } }
-        var child = pid_t()
-        guard unsafe posix_spawnp(&child, arguments[0], &actions, &attributes, &pointers, environ) == 0 else {
-            return nil
-        }
-        var status: CInt = 0
-        while unsafe waitpid(child, &status, 0) < 0 {
-            guard errno == EINTR else { return nil }
-        }
-        return status & 0x7F == 0 ? (status >> 8) & 0xFF : nil
-    }
 }

@@ -12,15 +12,23 @@ import CSQLite
 
     deinit { _ = unsafe sqlite3_finalize(handle) }
 
-    /// - Parameter sql: One statement.
+    /// - Parameter sql: One statement: the library would leave out what comes behind it, and say nothing.
     static func prepare(_ sql: String, on database: OpaquePointer, isKept: Bool) throws(SQLiteError) -> SQLiteStatement
     {
         var handle: OpaquePointer?
+        var rest = ""
         let flags = isKept ? UInt32(SQLITE_PREPARE_PERSISTENT) : 0
-        let status = unsafe sqlite3_prepare_v3(database, sql, -1, flags, &handle, nil)
+        let status = unsafe sql.withCString { text in
+            var tail: UnsafePointer<CChar>?
+            let status = unsafe sqlite3_prepare_v3(database, text, -1, flags, &handle, &tail)
+            if let tail = unsafe tail { rest = unsafe String(cString: tail) }
+            return status
+        }
         guard status == SQLITE_OK else { throw unsafe SQLiteConnection.error(status, of: database) }
         guard let handle = unsafe handle else { throw .badStatement("there is no statement") }
-        return unsafe SQLiteStatement(handle, of: database)
+        let statement = unsafe SQLiteStatement(handle, of: database)
+        guard rest.allSatisfy({ $0.isWhitespace || $0 == ";" }) else { throw .badStatement("there is a second one") }
+        return statement
     }
 
     // MARK: Values in
@@ -86,58 +94,5 @@ import CSQLite
         guard let bytes = unsafe sqlite3_column_blob(handle, CInt(column)) else { return [] }
         let count = Int(unsafe sqlite3_column_bytes(handle, CInt(column)))
         return unsafe Array(UnsafeRawBufferPointer(start: bytes, count: count))
-    }
-}
-
-/// One row of a query's answer, readable until the closure that it is given to returns. Columns count from zero.
-///
-/// Kept for later it has no columns any more. Nothing is converted: reading a column as what it is not throws ``SQLiteError/unexpectedType(column:)``.
-package struct SQLiteRow {
-    private let statement: SQLiteStatement
-
-    init(_ statement: SQLiteStatement) { self.statement = statement }
-
-    package func integer(_ column: Int) throws(SQLiteError) -> Int64 {
-        try expect(SQLITE_INTEGER, column)
-        return statement.integer(column)
-    }
-
-    package func real(_ column: Int) throws(SQLiteError) -> Double {
-        try expect(SQLITE_FLOAT, column)
-        return statement.real(column)
-    }
-
-    package func text(_ column: Int) throws(SQLiteError) -> String {
-        try expect(SQLITE_TEXT, column)
-        return statement.text(column)
-    }
-
-    package func blob(_ column: Int) throws(SQLiteError) -> [UInt8] {
-        try expect(SQLITE_BLOB, column)
-        return statement.blob(column)
-    }
-
-    package func isNull(_ column: Int) throws(SQLiteError) -> Bool {
-        try statement.type(of: column) == SQLITE_NULL
-    }
-
-    package func integerOrNull(_ column: Int) throws(SQLiteError) -> Int64? {
-        try isNull(column) ? nil : try integer(column)
-    }
-
-    package func realOrNull(_ column: Int) throws(SQLiteError) -> Double? {
-        try isNull(column) ? nil : try real(column)
-    }
-
-    package func textOrNull(_ column: Int) throws(SQLiteError) -> String? {
-        try isNull(column) ? nil : try text(column)
-    }
-
-    package func blobOrNull(_ column: Int) throws(SQLiteError) -> [UInt8]? {
-        try isNull(column) ? nil : try blob(column)
-    }
-
-    private func expect(_ type: CInt, _ column: Int) throws(SQLiteError) {
-        guard try statement.type(of: column) == type else { throw .unexpectedType(column: column) }
     }
 }

@@ -1,10 +1,10 @@
 import GatewayAuth
 import GatewayBackplane
 import GatewayHTTP
+import GatewayLocks
 import GatewayRuntime
 import GatewayTelemetry
 import PluginKit
-import Synchronization
 
 /// What refused tokens lead to.
 struct FailureRules: Sendable {
@@ -53,14 +53,14 @@ final class FailureGuard: Sendable {
     /// One token that is blocked is looked at this often, since the key that it was missing may have come.
     private static let chancesOfToken = Rate.perMinute(1)
 
-    private let rules: Mutex<FailureRules>
+    private let rules: Guarded<FailureRules>
     private let backplane: any Backplane
     private let log: Logger
     private let begun: [Holder: Counter]
     private let spaces: [Holder: (strikes: BackplaneSpace, chances: BackplaneSpace)]
 
     init(_ rules: FailureRules, backplane: any Backplane, blocks: MetricFamily<Counter>, log: Logger) {
-        self.rules = Mutex(rules)
+        self.rules = Guarded(rules)
         self.backplane = backplane
         self.log = log
         begun = Holder.allCases.reduce(into: [:]) { $0[$1] = blocks.with($1.rawValue) }

@@ -35,6 +35,8 @@ package final class GatewayServer: Sendable {
         var generation: Generation
         var ports: [BoundPort] = []
         var isDraining = false
+        /// What the plugins of the generation need is open.
+        var hasResources = false
         var nextPort = 0
         /// Services are dealt out over the loops.
         var nextService = 0
@@ -73,6 +75,7 @@ package final class GatewayServer: Sendable {
     package func start() throws(StartError) -> SocketAddress {
         let generation = generation
         try generation.openResources(after: nil)
+        state.withLock { $0.hasResources = true }
         var ports: [BoundPort] = []
         for wanted in generation.wantedPorts {
             ports.append(try bind(wanted.entry, wanted.listen, for: generation))
@@ -202,7 +205,7 @@ package final class GatewayServer: Sendable {
             }
         }
         _ = stopped.wait(atMost: .seconds(2))
-        generation.closeResources()
+        if state.withLock({ $0.hasResources }) { generation.closeResources() }
         log.info("stopped", .int("cut", finished ? 0 : cut))
         return finished
     }

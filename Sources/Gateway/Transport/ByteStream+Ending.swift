@@ -10,6 +10,8 @@ extension ByteStream {
         var finishPatience = Duration.zero
         var sentAtCheck: UInt64 = 0
         var lingeredBytes = 0
+        /// See ``finishSending()``.
+        var finishesSending = false
     }
 
     private var madeEnds: Ends {
@@ -50,6 +52,22 @@ extension ByteStream {
         madeEnds.sentAtCheck = sent
         deadline = loop.now + patience
         refreshInterest()
+    }
+
+    /// Sends what is left and tells the peer that no more follows, while receiving goes on: TCP's half-close. For plain
+    /// streams; write nothing after it.
+    package func finishSending() {
+        precondition(!isSecure, "TLS has no half-close here")
+        guard state == .open, !madeEnds.finishesSending else { return }
+        flush()
+        madeEnds.finishesSending = true
+        if unsent == 0 { Socket.finishSending(descriptor.number) }
+    }
+
+    /// Whether both sides have finished sending, and what came before that is still to be read: the kernel calls such a
+    /// socket hung up.
+    var isHalfRead: Bool {
+        state == .open && ends?.finishesSending == true && !wantsInput && inputEnd == nil
     }
 
     /// The peer must go on taking what is left.

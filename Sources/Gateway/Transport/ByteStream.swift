@@ -184,6 +184,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         drainWait?.wake()
         guard hadUnsent, unsent == 0, outputFailure == nil else { return refreshInterest() }
         if state == .finishing { return beginLinger() }
+        if ends?.finishesSending == true { Socket.finishSending(descriptor.number) }
         handler?.streamDrained()
     }
 
@@ -192,7 +193,9 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         readWhatIsLeft()
         guard state != .closed else { return }
         if let outputFailure { return end(outputFailure) }
-        if let error = Socket.pendingError(descriptor.number, of: "recv") { end(.failed(error)) } else { end(.peer) }
+        if let error = Socket.pendingError(descriptor.number, of: "recv") { return end(.failed(error)) }
+        // The kernel would repeat it as long as the handler rests; asked this way it says so once.
+        if isHalfRead { descriptor.want([.edgeTriggered], on: loop) } else { end(.peer) }
     }
 
     /// What the peer sent before it went may be a whole response: it is read as long as somebody wants it.

@@ -1,3 +1,4 @@
+import GatewayLocks
 package import GatewayRuntime
 import GatewayTelemetry
 import Synchronization
@@ -48,7 +49,7 @@ package final class CircuitBreaker: Sendable {
         package var requests: Int { succeeded + failed + refused }
     }
 
-    private struct Guarded {
+    private struct Known {
         var state = CircuitBreakerState()
         var totals = Totals()
         /// Those that opened it.
@@ -59,7 +60,7 @@ package final class CircuitBreaker: Sendable {
     package let name: String
     private let rules: CircuitBreakerRules
     private let log: Logger
-    private let guarded = Mutex(Guarded())
+    private let known = Guarded(Known())
     /// What a request reads: the epoch, and in the lowest bit whether there is more to look at, under the lock.
     private let word = Atomic<UInt64>(0)
     /// The usual outcome, counted without the lock.
@@ -81,10 +82,10 @@ package final class CircuitBreaker: Sendable {
         let word = word.load(ordering: .relaxed)
         guard word & 1 != 0 else { return CircuitPass(breaker: self, epoch: word >> 1, probe: nil) }
         let rule = rules.value
-        let (admission, epoch) = change { guarded -> (CircuitBreakerState.Admission, UInt64) in
-            let admission = guarded.state.admit(at: now.nanoseconds, rule)
-            if case .refused = admission { guarded.totals.refused += 1 }
-            return (admission, guarded.state.epoch)
+        let (admission, epoch) = change { known -> (CircuitBreakerState.Admission, UInt64) in
+            let admission = known.state.admit(at: now.nanoseconds, rule)
+            if case .refused = admission { known.totals.refused += 1 }
+            return (admission, known.state.epoch)
         }
         switch admission {
         case .passes: return CircuitPass(breaker: self, epoch: epoch, probe: nil)
@@ -99,19 +100,19 @@ package final class CircuitBreaker: Sendable {
             return
         }
         let rule = rules.value
-        change { guarded in
-            guarded.totals.succeeded += 1
-            guarded.state.succeeded(in: epoch, rule)
+        change { known in
+            known.totals.succeeded += 1
+            known.state.succeeded(in: epoch, rule)
         }
     }
 
     fileprivate func failed(in epoch: UInt64, at now: MonotonicTime) {
         let rule = rules.value
-        change { guarded in
-            guarded.totals.failed += 1
-            let before = guarded.state.phase
-            guarded.state.failed(in: epoch, at: now.nanoseconds, rule)
-            if case .closed(let failures) = before { guarded.failures = failures + 1 }
+        change { known in
+            known.totals.failed += 1
+            let before = known.state.phase
+            known.state.failed(in: epoch, at: now.nanoseconds, rule)
+            if case .closed(let failures) = before { known.failures = failures + 1 }
         }
     }
 
@@ -119,15 +120,15 @@ package final class CircuitBreaker: Sendable {
 
     /// Every change of the state goes through here: it is shown to those who take no lock, counted and logged.
     @discardableResult
-    private func change<R>(_ body: (inout Guarded) -> R) -> R {
-        let (result, entered, failures) = guarded.withLock { guarded -> (R, Phase?, Int) in
-            let epoch = guarded.state.epoch
-            let result = body(&guarded)
-            word.store(guarded.state.epoch << 1 | (guarded.state.isQuiet ? 0 : 1), ordering: .relaxed)
-            guard guarded.state.epoch != epoch else { return (result, nil, 0) }
-            let phase = guarded.state.phase.name
-            guarded.totals.count(phase)
-            return (result, phase, guarded.failures)
+    private func change<R>(_ body: (inout Known) -> R) -> R {
+        let (result, entered, failures) = known.withLock { known -> (R, Phase?, Int) in
+            let epoch = known.state.epoch
+            let result = body(&known)
+            word.store(known.state.epoch << 1 | (known.state.isQuiet ? 0 : 1), ordering: .relaxed)
+            guard known.state.epoch != epoch else { return (result, nil, 0) }
+            let phase = known.state.phase.name
+            known.totals.count(phase)
+            return (result, phase, known.failures)
         }
         if let entered { tell(entered, failures) }
         return result
@@ -148,7 +149,7 @@ package final class CircuitBreaker: Sendable {
 
     /// - Parameter now: One whose time is over counts as half-open, though nobody has tried it yet.
     package func report(at now: MonotonicTime = .read()) -> Report {
-        let (state, failures, counted) = guarded.withLock { ($0.state, $0.failures, $0.totals) }
+        let (state, failures, counted) = known.withLock { ($0.state, $0.failures, $0.totals) }
         var totals = counted
         totals.succeeded += quietSuccesses.load(ordering: .relaxed)
         var (phase, until) = (state.phase.name, MonotonicTime?.none)

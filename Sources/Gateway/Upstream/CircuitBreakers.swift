@@ -1,7 +1,7 @@
 package import GatewayConfig
+import GatewayLocks
 package import GatewayRuntime
 package import GatewayTelemetry
-import Synchronization
 
 /// What `CIRCUIT_BREAKER_*` can say.
 package struct CircuitBreakerSettings: Settings {
@@ -41,7 +41,7 @@ package final class CircuitBreakers: Sendable {
     private let rules: CircuitBreakerRules
     private let log: Logger
     private let limit: Int
-    private let entries = Mutex<[String: Entry]>([:])
+    private let entries = Guarded<[String: Entry]>([:])
 
     package init(_ rule: CircuitBreakerRule = CircuitBreakerRule(), log: Logger = .silent, limit: Int = limit) {
         rules = CircuitBreakerRules(rule)
@@ -87,9 +87,9 @@ package final class CircuitBreakers: Sendable {
 
 /// The rule, where every breaker looks it up.
 final class CircuitBreakerRules: Sendable {
-    private let rule: Mutex<CircuitBreakerRule>
+    private let rule: Guarded<CircuitBreakerRule>
 
-    init(_ rule: CircuitBreakerRule) { self.rule = Mutex(rule) }
+    init(_ rule: CircuitBreakerRule) { self.rule = Guarded(rule) }
 
     var value: CircuitBreakerRule {
         get { rule.withLock { $0 } }

@@ -1,7 +1,7 @@
 import GatewayBytes
 import GatewayHTTP
 import GatewayLocks
-import GatewayRuntime
+package import GatewayRuntime
 package import GatewayTLS
 package import GatewayTelemetry
 
@@ -26,9 +26,9 @@ package final class UpstreamClient: Sendable {
     }
 
     /// - Parameter names: Looks up host names, on a worker thread, in place of the system.
-    init(
+    package init(
         loopCount: Int, settings: UpstreamSettings, sockets: UpstreamSocketSettings = UpstreamSocketSettings(),
-        tls: TLSClientContext, metrics: UpstreamMetrics, names: @escaping Resolver.Source
+        tls: TLSClientContext, metrics: UpstreamMetrics, names: @escaping @Sendable (String) throws -> [SocketAddress]
     ) {
         self.loopCount = loopCount
         self.metrics = metrics

@@ -7,12 +7,14 @@ final class AgentHost: Sendable {
     let directory: AgentDirectory
     let metrics: TunnelMetrics
     let ledger: UserLedger
+    private let breakers: CircuitBreakers
     private let log: Logger
     /// Between looks at whether an agent of a gateway that ends has finished.
     let drainPause = Duration.milliseconds(250)
 
-    init(settings: TunnelSettings, metrics: TunnelMetrics, log: Logger) {
+    init(settings: TunnelSettings, metrics: TunnelMetrics, breakers: CircuitBreakers, log: Logger) {
         self.settings = settings
+        self.breakers = breakers
         self.metrics = metrics
         self.log = log
         directory = AgentDirectory(limit: settings.agents, perUser: settings.agentsPerUser)
@@ -31,7 +33,7 @@ final class AgentHost: Sendable {
         let record = AgentRecord(
             user: user, credential: credential, session: Self.randomText(12), secret: Secret(Self.randomText(32)),
             hello: hello, connectedAt: Double(seconds) + Double(nanoseconds) / 1e9, address: address,
-            link: LoopBound(link, on: loop))
+            link: LoopBound(link, on: loop), breaker: breakers.breaker(of: "tunnel:\(user)/\(hello.name)"))
         place.record = record
         return (record, link)
     }

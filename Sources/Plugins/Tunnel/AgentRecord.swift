@@ -23,11 +23,13 @@ final class AgentRecord: Sendable {
     let connectedAt: Double
     let address: IPAddress
     let link: LoopBound<AgentLink>
+    /// Of the server behind the agent, as far as HTTP goes.
+    let breaker: CircuitBreaker
     let traffic = AgentTraffic()
 
     init(
         user: String, credential: AgentCredential, session: String, secret: Secret, hello: TunnelHello,
-        connectedAt: Double, address: IPAddress, link: LoopBound<AgentLink>
+        connectedAt: Double, address: IPAddress, link: LoopBound<AgentLink>, breaker: CircuitBreaker
     ) {
         self.user = user
         self.name = hello.name
@@ -40,6 +42,7 @@ final class AgentRecord: Sendable {
         self.connectedAt = connectedAt
         self.address = address
         self.link = link
+        self.breaker = breaker
     }
 
     func offers(_ request: StreamRequest) -> Bool {

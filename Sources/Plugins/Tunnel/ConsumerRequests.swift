@@ -36,6 +36,7 @@ final class ConsumerRequests: Sendable {
         let hasBody = request.head.framing.hasBody
         let agent = try find(principal.subject, name ?? request.header(Self.agentField), for: .http(head))
         let began = request.loop.now
+        let pass = try Self.enter(agent, at: began)
         host.metrics.requests.increment()
         let exchange = Exchange.open(
             .http(head), ends: !hasBody, at: agent, terms: host.settings.terms, on: request.loop)
@@ -43,13 +44,34 @@ final class ConsumerRequests: Sendable {
         let upload = hasBody ? Self.upload(request.body, to: exchange, on: request.loop) : nil
         do {
             let answer = try await self.head(of: exchange, from: agent, since: began)
+            Self.judge(answer.status, pass, at: request.loop.now)
             return response(answer, of: hold, upload, to: request)
         } catch {
             upload?.cancel()
             // What was wrong with the body is what the consumer should hear.
             if let upload, let fault = await upload.value { throw fault }
+            Self.judge(error, pass, at: request.loop.now)
             throw error
         }
+    }
+
+    // MARK: Circuit breaker
+
+    private static func enter(_ agent: AgentRecord, at now: MonotonicTime) throws(TunnelFailure) -> CircuitPass {
+        do throws(CircuitOpen) {
+            return try agent.breaker.enter(at: now)
+        } catch {
+            throw .circuitOpen(retryAfter: error.retryAfterSeconds)
+        }
+    }
+
+    /// A 4xx blames the request, not the server.
+    private static func judge(_ status: Status, _ pass: CircuitPass, at now: MonotonicTime) {
+        if status.code >= 500 { pass.failed(at: now) } else { pass.succeeded() }
+    }
+
+    private static func judge(_ error: any Error, _ pass: CircuitPass, at now: MonotonicTime) {
+        if let failure = error as? TunnelFailure, failure.isModelsFault { pass.failed(at: now) }
     }
 
     private func head(
@@ -129,14 +151,22 @@ final class ConsumerRequests: Sendable {
         }
         let agent = try find(user, name, for: .http(head))
         let began = loop.now
+        let pass = try Self.enter(agent, at: began)
         host.metrics.requests.increment()
         let exchange = Exchange.open(.http(head), ends: body.isEmpty, at: agent, terms: host.settings.terms, on: loop)
         let hold = ExchangeHold(exchange, on: loop)
-        if !body.isEmpty {
-            try await exchange.write(body)
-            try await exchange.finishWriting()
+        var answer: StreamAnswer
+        do {
+            if !body.isEmpty {
+                try await exchange.write(body)
+                try await exchange.finishWriting()
+            }
+            answer = try await self.head(of: exchange, from: agent, since: began, until: deadline)
+            Self.judge(answer.status, pass, at: loop.now)
+        } catch {
+            Self.judge(error, pass, at: loop.now)
+            throw error
         }
-        var answer = try await self.head(of: exchange, from: agent, since: began, until: deadline)
         for name in Self.ownFields { answer.fields.remove(name) }
         return Asked(answer: answer, hold: hold)
     }

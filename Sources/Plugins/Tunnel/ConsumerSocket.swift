@@ -4,6 +4,8 @@ import PluginKit
 /// A consumer's WebSocket on `/` and WEBSOCKET_PATH: requests in envelopes, answered in any order, each by its id.
 final class ConsumerSocket: WebSocketHandler, TimerTarget {
     private let requests: ConsumerRequests
+    private let limit: RateLimit
+    private let subject: RateSubject
     private let user: String
     private let loop: EventLoop
     private let release: () -> Void
@@ -18,10 +20,12 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
     private static let backlog = 256 << 10
 
     /// - Parameter release: Called when the socket has closed, or never opened.
-    init(requests: ConsumerRequests, user: String, loop: EventLoop, release: @escaping () -> Void) {
+    init(requests: ConsumerRequests, limit: RateLimit, request: Request, release: @escaping () -> Void) {
         self.requests = requests
-        self.user = user
-        self.loop = loop
+        self.limit = limit
+        subject = RateSubject(of: request)
+        user = request.principal?.subject ?? ""
+        loop = request.loop
         self.release = release
     }
 
@@ -36,6 +40,27 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
 
     func received(_ message: WebSocketMessage, on socket: any WebSocket) {
         restartIdleness()
+        let use = RateUse(messages: 1, bytes: UInt64(message.count))
+        switch limit.check(use, of: subject, on: loop) {
+        case .allowed: read(message, socket)
+        case .refused(let refusal): socket.send(text: EnvelopeWriter.limited(refusal))
+        case .undecided(let question):
+            let (kind, bytes) = (message.kind, message.bytes)
+            socket.pause()
+            loop.launch {
+                if let refusal = await question.answer() {
+                    socket.send(text: EnvelopeWriter.limited(refusal))
+                } else {
+                    unsafe bytes.withUnsafeBytes {
+                        self.read(unsafe WebSocketMessage(kind: kind, borrowing: $0), socket)
+                    }
+                }
+                socket.resume()
+            }
+        }
+    }
+
+    private func read(_ message: WebSocketMessage, _ socket: any WebSocket) {
         guard message.kind == .text else { return socket.close(.unsupportedData, reason: "envelopes are text") }
         do throws(EnvelopeError) {
             switch try Envelope(message.bytes) {
@@ -89,6 +114,8 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
     private func serve(_ request: EnvelopeRequest, _ writer: EnvelopeWriter) async {
         let began = loop.now
         do {
+            let lease = try await limit.begin(of: subject, on: loop)
+            defer { lease?.end() }
             let deadline = request.timeout.map { began + $0 } ?? .distantFuture
             let asked = try await requests.ask(
                 request.head, body: request.body, of: user, request.agent, on: loop, until: deadline)
@@ -96,6 +123,8 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
         } catch let failure as TunnelFailure {
             requests.host.metrics.failed(failure)
             say(writer.failure(failure.report))
+        } catch let refusal as RateRefusal {
+            say(EnvelopeWriter.limited(refusal, id: writer.id))
         } catch {
             // Cancelled by the consumer, who knows, or because it left.
         }

@@ -3,7 +3,7 @@ import PluginKit
 
 /// Writes answers in the form their request was asked in.
 struct EnvelopeWriter {
-    private let id: String
+    let id: String
     private let isOlderForm: Bool
     private let timesAreText: Bool
 
@@ -77,6 +77,23 @@ struct EnvelopeWriter {
 
     /// What the originals said to text that is none of theirs.
     static let invalid = #"{"type":"error","error":"Invalid message format","code":"TUNNEL_010"}"#
+
+    /// What the originals said of a limit.
+    static func limited(_ refusal: RateRefusal, id: String? = nil) -> String {
+        var json = JSONWriter()
+        json.object { json in
+            json.member("type", "error")
+            if let id {
+                json.member("id", id)
+                json.member("requestId", id)
+            }
+            json.member("error", "Rate limit exceeded")
+            json.member("code", "TUNNEL_005")
+            json.member("message", refusal.message)
+            json.member("retryAfter", refusal.retryAfterSeconds)
+        }
+        return json.text
+    }
 
     /// The answer to a JSON ping: everything it said, as a pong.
     static func pong(_ ping: JSON) -> String {

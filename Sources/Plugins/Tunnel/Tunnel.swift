@@ -11,13 +11,15 @@ package struct Tunnel: Plugin {
     package init(settings: TunnelSettings) { self.settings = settings }
 
     package func register(with gateway: inout Registrar) {
-        let host = AgentHost(settings: settings, metrics: TunnelMetrics(gateway.metrics), log: gateway.log)
+        let host = AgentHost(
+            settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, log: gateway.log)
+        let limit = gateway.rateLimit("requests", RateRules(addresses: .settings))
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
         registerAgents(host, with: &gateway)
         let requests = ConsumerRequests(host: host)
-        registerConsumers(requests, with: &gateway)
-        registerSockets(requests, with: &gateway)
-        StatusRoutes.add(TunnelStatus(host: host, breakers: gateway.breakers), to: &gateway)
+        registerConsumers(requests, limit, with: &gateway)
+        registerSockets(requests, limit, with: &gateway)
+        StatusRoutes.add(TunnelStatus(host: host, breakers: gateway.breakers, limit: limit), to: &gateway)
         ConfigRoutes.add(settings, to: &gateway)
         PageRoutes.add(to: &gateway)
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
@@ -51,7 +53,7 @@ package struct Tunnel: Plugin {
         }
     }
 
-    private func registerSockets(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+    private func registerSockets(_ requests: ConsumerRequests, _ limit: RateLimit, with gateway: inout Registrar) {
         let host = requests.host
         let count = SocketCount(limit: settings.agentsPerUser)
         var envelopes = WebSocketOptions()
@@ -65,7 +67,7 @@ package struct Tunnel: Plugin {
                         "Connection limit exceeded. Maximum \(host.settings.agentsPerUser) concurrent connections allowed."
                     )
                 }
-                return ConsumerSocket(requests: requests, user: user, loop: request.loop) { count.giveBack(user) }
+                return ConsumerSocket(requests: requests, limit: limit, request: request) { count.giveBack(user) }
             }
         }
         var bytes = WebSocketOptions()
@@ -90,20 +92,21 @@ package struct Tunnel: Plugin {
         }
     }
 
-    private func registerConsumers(_ requests: ConsumerRequests, with gateway: inout Registrar) {
+    private func registerConsumers(_ requests: ConsumerRequests, _ limit: RateLimit, with gateway: inout Registrar) {
+        func consumer(_ pattern: String, _ handler: @escaping Handler) {
+            gateway.route(nil, pattern, access: .signedIn, limit.around(handler))
+        }
         for prefix in ["/api/ollama", "/ollama"] {
             for pattern in [prefix, prefix + "/", prefix + "/{path...}"] {
-                gateway.route(nil, pattern, access: .signedIn) {
-                    try await requests.answer($0, below: prefix.utf8.count, agent: nil)
-                }
+                consumer(pattern) { try await requests.answer($0, below: prefix.utf8.count, agent: nil) }
             }
         }
-        gateway.route(nil, "/api/tunnel/agents/{agent}/ollama/{path...}", access: .signedIn) { request in
+        consumer("/api/tunnel/agents/{agent}/ollama/{path...}") { request in
             let name = request.capture("agent") ?? ""
             let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
             return try await requests.answer(request, below: prefix, agent: name)
         }
-        gateway.route(nil, "/api/direct-proxy/{user}/ollama/{path...}", access: .signedIn) { request in
+        consumer("/api/direct-proxy/{user}/ollama/{path...}") { request in
             let user = request.capture("user") ?? ""
             guard request.principal?.subject.isExactly(user) == true else {
                 throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")

@@ -16,8 +16,18 @@ enum TunnelFailure: Error, Equatable {
     case callerTimeout
     case tooLarge(limit: Int)
     case invalidPath
+    /// The server behind the agent is known to be down.
+    case circuitOpen(retryAfter: Int)
     /// Not for a single message.
     case answerTooLarge(limit: Int)
+
+    /// Whether it says something about the server behind the agent.
+    var isModelsFault: Bool {
+        switch self {
+        case .firstByteTimeout, .idleTimeout, .reset(.unreachable, _), .reset(.timeout, _), .reset(.broken, _): true
+        default: false
+        }
+    }
 
     /// As the guide's clients are told: status, code, number, and a sentence.
     struct Report {
@@ -55,6 +65,10 @@ enum TunnelFailure: Error, Equatable {
             Report(
                 status: .badRequest, code: "INVALID_PATH", tunnelCode: "TUNNEL_010",
                 message: "The path cannot be forwarded: it holds an empty or hidden segment.")
+        case .circuitOpen(let seconds):
+            Report(
+                status: .serviceUnavailable, code: "CIRCUIT_OPEN", tunnelCode: "TUNNEL_004",
+                message: "Circuit breaker is OPEN - requests are blocked", retryAfter: seconds)
         case .answerTooLarge(let limit):
             Report(
                 status: .badGateway, code: "ANSWER_TOO_LARGE", tunnelCode: "TUNNEL_009",
@@ -138,6 +152,7 @@ struct TunnelErrors: Middleware {
                     error.member("tunnelCode", TunnelFailure.tunnelCode(of: fault))
                 }
                 json.member("requestId", request.id.description)
+                for detail in fault.details { json.member(detail.name, detail.value) }
             }
             var fields = ContentTypes.json
             fields.append(contentsOf: fault.fields)

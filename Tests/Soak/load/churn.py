@@ -157,7 +157,7 @@ class Churn:
         await self.chat("/echo")
 
     async def forwarded_messages(self):
-        """The upstream may be gone: then the handshake is answered 502, or the socket closes with 1014."""
+        """The upstream may be gone: then the handshake is answered 502 or 503, or the socket closes with 1014."""
         try:
             await self.chat("/socket")
         except websockets.InvalidStatusCode as refusal:

@@ -127,7 +127,6 @@ extension TunnelStatus {
     /// By what was used up: whether an address or a user did, limits count as one.
     private func writeViolations(_ change: TunnelFigures, in json: inout JSONWriter) {
         json.key("rateLimiterStats")
-        guard let violations else { return json.null() }
         json.object { json in
             json.member("totalViolations", violations.reduce(0) { $0 + $1.count })
             json.member("violationsInLastHour", change.violations)

@@ -98,8 +98,7 @@ struct StatusExposition {
         }
     }
 
-    private mutating func write(_ violations: [(kind: RateRefusal.Kind, count: Int)]?) {
-        guard let violations else { return }
+    private mutating func write(_ violations: [(kind: RateRefusal.Kind, count: Int)]) {
         begin("tunnel_rate_limit_violations_total", "counter", "Refusals of limits, by what was used up.")
         for (kind, count) in violations {
             add("tunnel_rate_limit_violations_total", #"kind="\#(kind.rawValue)""#, count)

@@ -113,7 +113,8 @@ extension TunnelFailure {
     /// Every code that ``report`` can have, and so every value of the label.
     static let codes: [(code: String, category: Category)] = [
         ("DESKTOP_CLIENT_DISCONNECTED", .network), ("AGENT_RECONNECTING", .network), ("LLM_UNREACHABLE", .network),
-        ("LLM_ANSWER_BROKEN", .network), ("CHANNEL_LIMIT", .channel), ("LLM_REQUEST_TIMEOUT", .timeout),
+        ("LLM_ANSWER_BROKEN", .network), ("CIRCUIT_OPEN", .network), ("CHANNEL_LIMIT", .channel),
+        ("LLM_REQUEST_TIMEOUT", .timeout),
         ("AGENT_REFUSED", .auth), ("REQUEST_TOO_LARGE", .protocolError), ("INVALID_PATH", .protocolError),
         ("ANSWER_TOO_LARGE", .protocolError),
     ]

@@ -5,30 +5,24 @@ final class TunnelStatus: Sendable {
     let host: AgentHost
     let history: TunnelHistory
     private let breakers: CircuitBreakers
-    private let limits: [RateLimit]
+    private let limit: RateLimit
     private let started = Guarded<MonotonicTime?>(nil)
 
     /// - Parameters:
     ///   - breakers: Those of the process: an upstream that is down is worth knowing here too.
-    ///   - limits: Those on requests through the tunnel.
-    init(host: AgentHost, breakers: CircuitBreakers, limits: [RateLimit] = []) {
+    ///   - limit: The one on requests through the tunnel.
+    init(host: AgentHost, breakers: CircuitBreakers, limit: RateLimit) {
         self.host = host
         self.breakers = breakers
-        self.limits = limits
-        history = TunnelHistory(start: Self.figures(of: host, limits))
+        self.limit = limit
+        history = TunnelHistory(start: Self.figures(of: host, limit))
     }
 
     /// How each circuit breaker stands, by name.
     var circuits: [CircuitBreaker.Report] { breakers.reports() }
 
-    /// Refusals of the limits, by what was used up; `nil` where nothing is limited.
-    var violations: [(kind: RateRefusal.Kind, count: Int)]? {
-        guard !limits.isEmpty else { return nil }
-        let all = limits.map(\.violations)
-        return RateRefusal.Kind.allCases.map { kind in
-            (kind, all.reduce(0) { $0 + ($1.first { $0.kind == kind }?.count ?? 0) })
-        }
-    }
+    /// Refusals of the limit, by what was used up.
+    var violations: [(kind: RateRefusal.Kind, count: Int)] { limit.violations }
 
     /// Keeps the history, from start to drain.
     func run(_ context: ServiceContext) async throws {
@@ -39,9 +33,9 @@ final class TunnelStatus: Sendable {
     }
 
     /// As of now.
-    var figures: TunnelFigures { Self.figures(of: host, limits) }
+    var figures: TunnelFigures { Self.figures(of: host, limit) }
 
-    private static func figures(of host: AgentHost, _ limits: [RateLimit]) -> TunnelFigures {
+    private static func figures(of host: AgentHost, _ limit: RateLimit) -> TunnelFigures {
         let metrics = host.metrics
         let carried = host.ledger.total
         var figures = TunnelFigures()
@@ -49,7 +43,7 @@ final class TunnelStatus: Sendable {
         figures.timestamp = Times.text()
         figures.answered = Int(metrics.answered.value)
         figures.failed = TunnelFailure.codes.map { Int(metrics.failures.with($0.code).value) }
-        figures.violations = limits.reduce(0) { $0 + $1.violations.reduce(0) { $0 + $1.count } }
+        figures.violations = limit.violations.reduce(0) { $0 + $1.count }
         figures.connections = Int(metrics.socketsOpened.value)
         figures.bytesToAgents = carried.bytesToAgents
         figures.bytesFromAgents = carried.bytesFromAgents
@@ -97,7 +91,8 @@ final class TunnelStatus: Sendable {
         let agents = host.directory.count
         let open = circuits.count { $0.phase == .open }
         let isRecording = MonotonicTime.read() < history.newest + Self.staleHistory
-        var components = [
+        let refused = change(within: .seconds(60)).figures.violations
+        return [
             Component(name: "WebSocket Service", health: .healthy),
             Component(
                 name: "Connection Pool",
@@ -106,14 +101,10 @@ final class TunnelStatus: Sendable {
             Component(name: "Circuit Breaker", health: open == 0 ? .healthy : .degraded("\(open) open")),
             Component(
                 name: "Metrics Collector", health: isRecording ? .healthy : .degraded("no figures for three minutes")),
-        ]
-        guard !limits.isEmpty else { return components }
-        let refused = change(within: .seconds(60)).figures.violations
-        components.append(
             Component(
                 name: "Rate Limiter",
-                health: refused <= Self.manyViolations ? .healthy : .degraded("\(refused) refusals in a minute")))
-        return components
+                health: refused <= Self.manyViolations ? .healthy : .degraded("\(refused) refusals in a minute")),
+        ]
     }
 
     /// Healthy or degraded: as long as it answers, it can do some work.
