@@ -127,7 +127,7 @@ let package = Package(
         plugin("HLS"),
         plugin("Proxy"),
         plugin(
-            "Tunnel", on: ["GatewayTunnel"],
+            "Tunnel", on: ["GatewaySQLite", "GatewayTunnel"],
             embedding: ["Page/index.html", "Page/page.css", "Page/page.js", "Page/icon.svg"]),
 
         // 8  the program
@@ -176,6 +176,9 @@ let package = Package(
         tests(of: "WebSocket", on: ["GatewayWebSocket", "GatewayTestSupport"]),
         tests(of: "Tunnel", on: ["GatewayBytes", "GatewayHTTP", "GatewayTunnel"]),
         tests(of: "TunnelStatus", on: ["PluginTesting", "TunnelPlugin"]),
+        tests(
+            of: "TunnelRights",
+            on: ["GatewaySQLite", "GatewayTestSupport", "GatewayTunnel", "PluginKit", "PluginTesting", "TunnelPlugin"]),
         tests(of: "TLS", on: ["COpenSSL", "GatewayTLS"]),
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),

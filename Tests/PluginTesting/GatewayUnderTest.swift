@@ -87,17 +87,30 @@ package final class GatewayUnderTest: Sendable {
     }
 
     /// Sends one request on a connection of its own and waits for the whole answer.
+    ///
+    /// - Parameter fields: More of the head, each line with its end.
     package func ask(
-        _ method: String, _ path: String, token: String? = nil, body: String = "", at entry: EntryPoint = .main
+        _ method: String, _ path: String, token: String? = nil, fields: String = "", body: String = "",
+        at entry: EntryPoint = .main
     ) throws -> Reply {
+        let asked = try begin(method, path, token: token, fields: fields, body: body, at: entry)
+        var reply = try asked.readHead()
+        reply.body = try asked.readToEnd()
+        return reply
+    }
+
+    /// Sends one request on a connection of its own, whose answer is read step by step.
+    package func begin(
+        _ method: String, _ path: String, token: String? = nil, fields: String = "", body: String = "",
+        at entry: EntryPoint = .main
+    ) throws -> Asked {
         let wire = try Wire(port: port(of: entry))
         let authorization = token.map { "Authorization: Bearer \($0)\r\n" } ?? ""
         let length = method == "GET" ? "" : "Content-Length: \(body.utf8.count)\r\n"
-        let head = "\(method) \(path) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\(authorization)\(length)\r\n"
+        let head =
+            "\(method) \(path) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\(authorization)\(fields)\(length)\r\n"
         try wire.send(Array((head + body).utf8))
-        var reply = try wire.readHead()
-        reply.body = try wire.readToEnd()
-        return reply
+        return Asked(wire: wire)
     }
 
     /// The value of a metric, such as `gateway_hello_greeted_total`; `nil` if there is none.

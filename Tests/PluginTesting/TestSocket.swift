@@ -28,6 +28,9 @@ package final class TestSocket {
     /// Sends a text message.
     package func send(_ text: String) throws { try send(.text, Array(text.utf8)) }
 
+    /// Sends a binary message.
+    package func send(_ bytes: [UInt8]) throws { try send(.binary, bytes) }
+
     /// Starts the closing handshake.
     package func close(_ code: Int = 1000) throws { try send(.close, [UInt8(code >> 8), UInt8(code & 255)]) }
 

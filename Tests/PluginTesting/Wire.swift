@@ -26,6 +26,21 @@ package struct Reply: Sendable {
     }
 }
 
+/// A request that was sent, and as much of its answer as was read. Calls block, twenty seconds at most.
+package final class Asked {
+    private let wire: Wire
+
+    init(wire: Wire) { self.wire = wire }
+
+    package func readHead() throws -> Reply { try wire.readHead() }
+
+    /// Exactly `count` bytes, or fewer at the end of the connection.
+    package func read(_ count: Int) throws -> [UInt8] { try wire.read(count) }
+
+    /// Everything up to the end of the connection, chunks and their framing as they came.
+    package func readToEnd() throws -> [UInt8] { try wire.readToEnd() }
+}
+
 /// A TCP connection to this machine. Calls block, twenty seconds at most.
 final class Wire {
     /// The connection could not be made, broke or fell silent.

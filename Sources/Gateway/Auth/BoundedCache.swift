@@ -2,24 +2,24 @@
 ///
 /// Two halves: new and used values go to the young half; when that is full it becomes the old one, whose values are
 /// dropped unless asked for again. No list to keep, every operation one or two look-ups.
-struct BoundedCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+package struct BoundedCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private let half: Int
     private var young: [Key: Value] = [:]
     private var old: [Key: Value] = [:]
 
     /// - Parameter capacity: Zero keeps nothing.
-    init(capacity: Int) { half = capacity <= 0 ? 0 : max(1, capacity / 2) }
+    package init(capacity: Int) { half = capacity <= 0 ? 0 : max(1, capacity / 2) }
 
-    var count: Int { young.count + old.count }
+    package var count: Int { young.count + old.count }
 
-    mutating func value(for key: Key) -> Value? {
+    package mutating func value(for key: Key) -> Value? {
         if let value = young[key] { return value }
         guard let value = old.removeValue(forKey: key) else { return nil }
         insert(value, for: key)
         return value
     }
 
-    mutating func insert(_ value: Value, for key: Key) {
+    package mutating func insert(_ value: Value, for key: Key) {
         guard half > 0 else { return }
         if young.count >= half, young[key] == nil {
             old = young
@@ -29,12 +29,12 @@ struct BoundedCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         young[key] = value
     }
 
-    mutating func remove(_ key: Key) {
+    package mutating func remove(_ key: Key) {
         young[key] = nil
         old[key] = nil
     }
 
-    mutating func removeAll() {
+    package mutating func removeAll() {
         young = [:]
         old = [:]
     }

@@ -86,7 +86,7 @@ package enum QueryToken {
     }
 
     /// - Returns: `nil` when a `%` is not followed by two hexadecimal digits.
-    static func percentDecoded(_ text: Span<UInt8>) -> [UInt8]? {
+    package static func percentDecoded(_ text: Span<UInt8>) -> [UInt8]? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count)
         var place = 0

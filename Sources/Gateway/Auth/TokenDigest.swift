@@ -19,6 +19,13 @@ package struct TokenDigest: Hashable, Sendable {
     /// Half of it, for where 128 bits are enough.
     package var firstWords: (UInt64, UInt64) { (words.0, words.1) }
 
+    /// The 32 bytes of the digest, for what keeps it.
+    package var bytes: [UInt8] {
+        [words.0, words.1, words.2, words.3].flatMap { word in
+            (0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * UInt64($0))) }
+        }
+    }
+
     package static func == (left: TokenDigest, right: TokenDigest) -> Bool { left.words == right.words }
 
     package func hash(into hasher: inout Hasher) {

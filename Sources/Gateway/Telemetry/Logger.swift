@@ -91,6 +91,9 @@ package struct Logger: Sendable {
     /// Changes ``level`` until settings are applied anew; `nil` goes back to what they say now.
     package func override(level: LogLevel?) { system.override(level: level) }
 
+    /// The same log under another name, such as `audit`.
+    package func named(_ component: StaticString) -> Logger { Logger(system: system, component: component) }
+
     /// Any level, any number of fields.
     package func log(_ level: LogLevel, _ message: StaticString, fields: @autoclosure () -> [LogField]) {
         guard system.isEnabled(level) else { return }

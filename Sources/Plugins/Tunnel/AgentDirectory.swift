@@ -13,11 +13,9 @@ final class AgentDirectory: Sendable {
     }
 
     private struct Contents {
-        /// By user, the longest connected first.
-        var agents: [String: [AgentRecord]] = [:]
+        /// By the bytes of the user's name, the longest connected first.
+        var agents: [[UInt8]: [AgentRecord]] = [:]
         var sessions: [String: AgentRecord] = [:]
-        /// The agent that a user chose as the one to ask when none is named.
-        var chosen: [String: String] = [:]
     }
 
     private let contents = Guarded(Contents())
@@ -32,8 +30,9 @@ final class AgentDirectory: Sendable {
     var count: Int { contents.withLock { $0.sessions.count } }
 
     func add(_ record: AgentRecord) -> Outcome {
-        contents.withLock { contents in
-            var own = contents.agents[record.user] ?? []
+        let user = Array(record.user.utf8)
+        return contents.withLock { contents in
+            var own = contents.agents[user] ?? []
             let outcome: Outcome
             if let place = own.firstIndex(where: { $0.name.isExactly(record.name) }) {
                 let older = own[place]
@@ -46,7 +45,7 @@ final class AgentDirectory: Sendable {
                 own.append(record)
                 outcome = .listed
             }
-            contents.agents[record.user] = own
+            contents.agents[user] = own
             contents.sessions[record.session] = record
             return outcome
         }
@@ -54,33 +53,23 @@ final class AgentDirectory: Sendable {
 
     /// No effect for one that another has taken the place of.
     func remove(_ record: AgentRecord) {
+        let user = Array(record.user.utf8)
         contents.withLock { contents in
             guard contents.sessions.removeValue(forKey: record.session) != nil else { return }
-            contents.agents[record.user]?.removeAll { $0 === record }
-            if contents.agents[record.user]?.isEmpty == true { contents.agents[record.user] = nil }
+            contents.agents[user]?.removeAll { $0 === record }
+            if contents.agents[user]?.isEmpty == true { contents.agents[user] = nil }
         }
     }
 
     func session(_ id: String) -> AgentRecord? { contents.withLock { $0.sessions[id] } }
 
     /// The longest connected first.
-    func agents(of user: String) -> [AgentRecord] { contents.withLock { $0.agents[user] ?? [] } }
+    func agents(of user: String) -> [AgentRecord] { contents.withLock { $0.agents[Array(user.utf8)] ?? [] } }
 
     /// All of them, in no order.
     var all: [AgentRecord] { contents.withLock { Array($0.sessions.values) } }
 
-    /// The agent called `name`; without a name the one that the user chose, else the longest connected.
-    func find(_ user: String, _ name: String?) -> AgentRecord? {
-        contents.withLock { contents in
-            let own = contents.agents[user] ?? []
-            guard let wanted = name ?? contents.chosen[user] else { return own.first }
-            // A choice that is not connected is no reason to answer nothing.
-            return own.first { $0.name.isExactly(wanted) } ?? (name == nil ? own.first : nil)
-        }
+    func find(_ user: String, _ name: String) -> AgentRecord? {
+        agents(of: user).first { $0.name.isExactly(name) }
     }
-
-    func chosen(by user: String) -> String? { contents.withLock { $0.chosen[user] } }
-
-    /// - Parameter name: `nil` takes the choice back.
-    func choose(_ name: String?, for user: String) { contents.withLock { $0.chosen[user] = name } }
 }

@@ -8,22 +8,35 @@ final class AgentHost: Sendable {
     let metrics: TunnelMetrics
     let ledger: UserLedger
     private let breakers: CircuitBreakers
-    private let log: Logger
+    let store: any TunnelStore
+    let grants = GrantsInUse.ofProcess
+    let uses: EnrolmentUses
+    let finder: AgentFinder
+    let audit: AuditLog
+    let log: Logger
     /// Between looks at whether an agent of a gateway that ends has finished.
     let drainPause = Duration.milliseconds(250)
 
-    init(settings: TunnelSettings, metrics: TunnelMetrics, breakers: CircuitBreakers, log: Logger) {
+    init(
+        settings: TunnelSettings, metrics: TunnelMetrics, breakers: CircuitBreakers, store: any TunnelStore, log: Logger
+    ) {
         self.settings = settings
         self.breakers = breakers
         self.metrics = metrics
         self.log = log
+        self.store = store
+        uses = EnrolmentUses(store)
+        audit = AuditLog(log)
         directory = AgentDirectory(limit: settings.agents, perUser: settings.agentsPerUser)
         ledger = UserLedger(limit: settings.rememberedUsers)
+        finder = AgentFinder(
+            directory: directory, store: store, grants: grants, grace: .seconds(settings.terms.resumeGrace))
     }
 
     /// A session that does not run yet. On `loop`, where it will live.
     func makeSession(
-        _ hello: TunnelHello, user: String, credential: AgentCredential, address: IPAddress, loop: EventLoop
+        _ hello: TunnelHello, user: String, credential: AgentCredential, grant: Grant?, address: IPAddress,
+        loop: EventLoop
     ) -> (AgentRecord, AgentLink) {
         let place = Place()
         let link = AgentLink(loop: loop, terms: settings.terms) { [host = self] in
@@ -31,9 +44,11 @@ final class AgentHost: Sendable {
         }
         let (seconds, nanoseconds) = WallClock.read()
         let record = AgentRecord(
-            user: user, credential: credential, session: Self.randomText(12), secret: Secret(Self.randomText(32)),
-            hello: hello, connectedAt: Double(seconds) + Double(nanoseconds) / 1e9, address: address,
-            link: LoopBound(link, on: loop), breaker: breakers.breaker(of: "tunnel:\(user)/\(hello.name)"))
+            user: user, credential: credential, session: RandomID.text(ofBytes: 12),
+            secret: Secret(RandomID.text(ofBytes: 32)), hello: hello,
+            connectedAt: Double(seconds) + Double(nanoseconds) / 1e9, address: address,
+            link: LoopBound(link, on: loop), breaker: breakers.breaker(of: "tunnel:\(user)/\(hello.name)"), grant: grant
+        )
         place.record = record
         return (record, link)
     }
@@ -41,11 +56,6 @@ final class AgentHost: Sendable {
     /// Breaks the circle between a link that reports its end and the record that leads to the link.
     private final class Place {
         weak var record: AgentRecord?
-    }
-
-    private static func randomText(_ count: Int) -> String {
-        var system = SystemRandomNumberGenerator()
-        return Base64URL.encode((0..<count).map { _ in UInt8.random(in: .min ... .max, using: &system) })
     }
 
     // MARK: What happens
@@ -61,6 +71,13 @@ final class AgentHost: Sendable {
         older?.link.run { $0.end(.lost, "the same agent connected again", closing: .replaced) }
     }
 
+    /// Lets the end of its enrolment end the session of an agent, at once.
+    func follow(_ record: AgentRecord) {
+        record.grant?.use(as: ObjectIdentifier(record)) { [weak record] in
+            record?.link.run { $0.end(.lost, "the enrolment was revoked", closing: .forbidden) }
+        }
+    }
+
     func resumed(_ record: AgentRecord) {
         metrics.sessions.with("resumed").increment()
         log.info("agent resumed", .string("user", record.user), .string("agent", record.name))
@@ -73,6 +90,7 @@ final class AgentHost: Sendable {
     }
 
     private func ended(_ record: AgentRecord) {
+        record.grant?.forget(ObjectIdentifier(record))
         directory.remove(record)
         ledger.left(record.user, record.traffic)
         metrics.agentsConnected.set(directory.count)

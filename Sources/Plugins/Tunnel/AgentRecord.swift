@@ -25,11 +25,13 @@ final class AgentRecord: Sendable {
     let link: LoopBound<AgentLink>
     /// Of the server behind the agent, as far as HTTP goes.
     let breaker: CircuitBreaker
+    /// Of its enrolment: revoked, it ends the session.
+    let grant: Grant?
     let traffic = AgentTraffic()
 
     init(
         user: String, credential: AgentCredential, session: String, secret: Secret, hello: TunnelHello,
-        connectedAt: Double, address: IPAddress, link: LoopBound<AgentLink>, breaker: CircuitBreaker
+        connectedAt: Double, address: IPAddress, link: LoopBound<AgentLink>, breaker: CircuitBreaker, grant: Grant?
     ) {
         self.user = user
         self.name = hello.name
@@ -43,6 +45,7 @@ final class AgentRecord: Sendable {
         self.address = address
         self.link = link
         self.breaker = breaker
+        self.grant = grant
     }
 
     func offers(_ request: StreamRequest) -> Bool {

@@ -14,6 +14,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
     private let credential: AgentCredential
     /// The name that the credential is bound to, if it is.
     private let boundName: String?
+    private let grant: Grant?
     private let address: IPAddress
     private let loop: EventLoop
     private var socket: (any WebSocket)?
@@ -24,13 +25,14 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
     private var unreported = 0
 
     init(
-        host: AgentHost, user: String, credential: AgentCredential, boundName: String?, address: IPAddress,
-        loop: EventLoop
+        host: AgentHost, user: String, credential: AgentCredential, boundName: String?, grant: Grant?,
+        address: IPAddress, loop: EventLoop
     ) {
         self.host = host
         self.user = user
         self.credential = credential
         self.boundName = boundName
+        self.grant = grant
         self.address = address
         self.loop = loop
     }
@@ -124,8 +126,9 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
 
     private func begin(_ hello: TunnelHello, _ me: LoopBound<AgentSocket>) {
         guard socket != nil else { return }
+        guard grant?.isRevoked != true else { return close(.forbidden, "the enrolment was revoked") }
         let (record, link) = host.makeSession(
-            hello, user: user, credential: credential, address: address, loop: loop)
+            hello, user: user, credential: credential, grant: grant, address: address, loop: loop)
         switch host.directory.add(record) {
         case .listed: host.joined(record)
         case .replacing(let older): host.joined(record, replacing: older)
@@ -137,6 +140,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         let carrier = AgentCarrier(me, home: loop)
         carrier.send(text: TunnelMessage.welcome(welcome).text)
         link.begin(on: carrier, counting: record.traffic)
+        host.follow(record)
     }
 
     // MARK: For the session

@@ -4,12 +4,8 @@ import PluginKit
 /// `ANY /api/ollama/*` and its like: a consumer's HTTP request goes to an agent, and the answer streams back.
 final class ConsumerRequests: Sendable {
     let host: AgentHost
-    private let started: MonotonicTime
 
-    init(host: AgentHost) {
-        self.host = host
-        started = MonotonicTime.read()
-    }
+    init(host: AgentHost) { self.host = host }
 
     /// The field by which a consumer names an agent.
     static let agentField = HeaderName(literal: "X-Tunnel-Agent")
@@ -34,13 +30,15 @@ final class ConsumerRequests: Sendable {
         }
         request.body.restrict(to: host.settings.maxBody.bytes)
         let hasBody = request.head.framing.hasBody
-        let agent = try find(principal.subject, name ?? request.header(Self.agentField), for: .http(head))
+        let found = try await host.finder.find(
+            principal.subject, name ?? request.header(Self.agentField), for: .http(head))
+        let agent = found.record
         let began = request.loop.now
         let pass = try Self.enter(agent, at: began)
         host.metrics.requests.increment()
         let exchange = Exchange.open(
             .http(head), ends: !hasBody, at: agent, terms: host.settings.terms, on: request.loop)
-        let hold = ExchangeHold(exchange, on: request.loop)
+        let hold = ExchangeHold(exchange, on: request.loop, by: found.grant)
         let upload = hasBody ? Self.upload(request.body, to: exchange, on: request.loop) : nil
         do {
             let answer = try await self.head(of: exchange, from: agent, since: began)
@@ -99,18 +97,6 @@ final class ConsumerRequests: Sendable {
             until: min(due, deadline), orElse: due < deadline ? .firstByteTimeout : .callerTimeout)
     }
 
-    /// The agent to ask.
-    ///
-    /// - Throws: ``TunnelFailure/noAgent``, or `reconnecting` while agents may be on their way back after a start.
-    func find(_ user: String, _ name: String?, for request: StreamRequest) throws(TunnelFailure) -> AgentRecord {
-        guard let agent = host.directory.find(user, name) else {
-            let grace = Duration.seconds(host.settings.terms.resumeGrace)
-            throw MonotonicTime.read() < started + grace ? .reconnecting : .noAgent
-        }
-        guard agent.offers(request) else { throw .reset(.refused, "This agent does not offer that.") }
-        return agent
-    }
-
     /// Sends the body in a task of its own, so that an answer may begin before it is complete.
     ///
     /// - Returns: The task, whose value is the fault in the body, if there was one.
@@ -149,12 +135,13 @@ final class ConsumerRequests: Sendable {
         guard body.count <= host.settings.maxBody.bytes else {
             throw TunnelFailure.tooLarge(limit: host.settings.maxBody.bytes)
         }
-        let agent = try find(user, name, for: .http(head))
+        let found = try await host.finder.find(user, name, for: .http(head))
+        let agent = found.record
         let began = loop.now
         let pass = try Self.enter(agent, at: began)
         host.metrics.requests.increment()
         let exchange = Exchange.open(.http(head), ends: body.isEmpty, at: agent, terms: host.settings.terms, on: loop)
-        let hold = ExchangeHold(exchange, on: loop)
+        let hold = ExchangeHold(exchange, on: loop, by: found.grant)
         var answer: StreamAnswer
         do {
             if !body.isEmpty {

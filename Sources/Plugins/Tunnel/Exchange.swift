@@ -183,12 +183,14 @@ final class Exchange {
     }
 
     /// The consumer wants no more: the agent stops the work. No effect on a stream that is complete.
-    func cancel() {
+    ///
+    /// - Parameter failure: What whoever still reads is told.
+    func cancel(because failure: TunnelFailure = .reset(.cancelled, "")) {
         guard !isCancelled else { return }
         isCancelled = true
         port?.run { $0.cancel() }
         port = nil
-        fail(.reset(.cancelled, ""))
+        fail(failure)
     }
 }
 
@@ -196,13 +198,20 @@ final class Exchange {
 final class ExchangeHold {
     let exchange: Exchange
     private let loop: EventLoop
+    private let grant: Grant?
 
-    init(_ exchange: Exchange, on loop: EventLoop) {
+    /// - Parameter grant: What the consumer may ask by; revoked, it cancels the exchange.
+    init(_ exchange: Exchange, on loop: EventLoop, by grant: Grant? = nil) {
         self.exchange = exchange
         self.loop = loop
+        self.grant = grant
+        guard let grant else { return }
+        let bound = LoopBound(exchange, on: loop)
+        grant.use(as: ObjectIdentifier(exchange)) { bound.run { $0.cancel(because: .shareEnded) } }
     }
 
     deinit {
+        grant?.forget(ObjectIdentifier(exchange))
         // Safe: touched on its loop only.
         nonisolated(unsafe) let exchange = exchange
         if loop.isCurrent { unsafe exchange.cancel() } else { loop.submit { unsafe exchange.cancel() } }

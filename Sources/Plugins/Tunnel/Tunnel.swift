@@ -11,11 +11,14 @@ package struct Tunnel: Plugin {
     package init(settings: TunnelSettings) { self.settings = settings }
 
     package func register(with gateway: inout Registrar) {
+        let store = settings.store.makeStore(for: &gateway)
         let host = AgentHost(
-            settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, log: gateway.log)
+            settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, store: store,
+            log: gateway.log)
         let limit = gateway.rateLimit("requests", RateRules(addresses: .settings))
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
         registerAgents(host, with: &gateway)
+        registerRights(host, with: &gateway)
         let requests = ConsumerRequests(host: host)
         registerConsumers(requests, limit, with: &gateway)
         registerSockets(requests, limit, with: &gateway)
@@ -40,16 +43,12 @@ package struct Tunnel: Plugin {
         options.compresses = false
         // Data waits in the session; what else is unsent is small, or its agent has stopped reading.
         options.slowConsumer = .close(limit: settings.terms.sessionWindow)
-        let permission = settings.agentPermission
+        let admission = AgentAdmission(host: host)
         gateway.webSocket("/api/tunnel/agent", access: .signedIn, options: options) { request in
-            guard let principal = request.principal, principal.has(permission) else {
-                throw GatewayFault(
-                    .forbidden, "permission_required",
-                    "Being an agent needs the permission \(permission), or an enrolment; this is a consumer's token.")
-            }
-            return AgentSocket(
-                host: host, user: principal.subject, credential: .token, boundName: nil,
-                address: request.clientAddress, loop: request.loop)
+            try admission.byToken(request)
+        }
+        gateway.webSocket("/api/tunnel/agent/enrolled", access: .anyone, options: options) { request in
+            try await admission.byEnrolment(request)
         }
     }
 
@@ -84,8 +83,9 @@ package struct Tunnel: Plugin {
                 throw GatewayFault(.badRequest, "INVALID_PORT", "The path ends in a port from 1 to 65535.")
             }
             do throws(TunnelFailure) {
-                let agent = try requests.find(principal.subject, request.capture("agent"), for: .tcp(port: port))
-                return SessionHandler { try await ConnectSession.run($0, to: port, at: agent, host) }
+                let found = try await host.finder.find(
+                    principal.subject, request.capture("agent"), for: .tcp(port: port))
+                return SessionHandler { try await ConnectSession.run($0, to: port, at: found.record, host) }
             } catch {
                 throw error.fault
             }
@@ -106,9 +106,10 @@ package struct Tunnel: Plugin {
             let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
             return try await requests.answer(request, below: prefix, agent: name)
         }
+        consumer("/api/tunnel/agents/{owner}/{agent}/ollama/{path...}", sharedHandler(requests))
         consumer("/api/direct-proxy/{user}/ollama/{path...}") { request in
             let user = request.capture("user") ?? ""
-            guard request.principal?.subject.isExactly(user) == true else {
+            guard let name = TunnelAPI.decoded(user), request.principal?.subject.isExactly(name) == true else {
                 throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
             }
             let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count

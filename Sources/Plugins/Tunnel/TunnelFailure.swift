@@ -20,6 +20,12 @@ enum TunnelFailure: Error, Equatable {
     case circuitOpen(retryAfter: Int)
     /// Not for a single message.
     case answerTooLarge(limit: Int)
+    /// The agent is another user's, who has not allowed this.
+    case shareForbids
+    /// Its owner took the share back while the request ran.
+    case shareEnded
+    /// Whether there is a share cannot be found out now.
+    case storeSilent
 
     /// Whether it says something about the server behind the agent.
     var isModelsFault: Bool {
@@ -73,6 +79,18 @@ enum TunnelFailure: Error, Equatable {
             Report(
                 status: .badGateway, code: "ANSWER_TOO_LARGE", tunnelCode: "TUNNEL_009",
                 message: "The answer is larger than \(limit) bytes. Ask for it with \"stream\": true.")
+        case .shareForbids:
+            Report(
+                status: .forbidden, code: "SHARE_FORBIDS", tunnelCode: "TUNNEL_010",
+                message: "The agent's owner has not shared this method and path.")
+        case .shareEnded:
+            Report(
+                status: .forbidden, code: "SHARE_ENDED", tunnelCode: "TUNNEL_010",
+                message: "The agent's owner has ended the share.")
+        case .storeSilent:
+            Report(
+                status: .serviceUnavailable, code: "SHARES_UNAVAILABLE", tunnelCode: "TUNNEL_004",
+                message: "Shares cannot be looked up now. Try again.", retryAfter: 2)
         }
     }
 

@@ -17,6 +17,7 @@ package struct TunnelSettings: Settings {
     let rememberedUsers: Int
     let agentPermission: String
     let connectPermission: String
+    let store: TunnelStoreSettings
 
     package init(from env: inout SettingsReader) {
         terms = Self.readTerms(from: &env)
@@ -58,6 +59,7 @@ package struct TunnelSettings: Settings {
         connectPermission = env.optional(
             "CONNECT_PERMISSION", default: "tunnel:connect",
             "The permission that a token needs for TCP connections through an agent.")
+        store = TunnelStoreSettings(from: &env)
         env.require(
             !terms.letsOneStreamStallOthers, "TUNNEL_AGENT_WINDOW",
             "must be at least SSH_MAX_CHANNELS times TUNNEL_STREAM_WINDOW, or one slow reader could stall the others")
