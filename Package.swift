@@ -175,7 +175,7 @@ let package = Package(
         tests(of: "Compression", on: ["GatewayCompression", "GatewayTestSupport"]),
         tests(of: "WebSocket", on: ["GatewayWebSocket", "GatewayTestSupport"]),
         tests(of: "Tunnel", on: ["GatewayBytes", "GatewayHTTP", "GatewayTunnel"]),
-        tests(of: "TunnelStatus", on: ["PluginTesting", "TunnelPlugin"]),
+        tests(of: "TunnelStatus", on: ["GatewayTunnel", "PluginTesting", "TunnelPlugin"]),
         tests(
             of: "TunnelRights",
             on: ["GatewaySQLite", "GatewayTestSupport", "GatewayTunnel", "PluginKit", "PluginTesting", "TunnelPlugin"]),

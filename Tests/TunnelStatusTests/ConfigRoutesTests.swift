@@ -16,7 +16,7 @@ struct ConfigRoutesTests {
 
     @Test("the log level changes while it runs, in any case, and goes back to what the settings say")
     func level() throws {
-        let gateway = try GatewayUnderTest([Tunnel.self])
+        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none"])
         #expect(try ask(gateway, "GET", "/log-level").json["level"]?.string == "ERROR")
         let changed = try ask(gateway, "PUT", "/log-level", #"{"level":"debug"}"#)
         #expect(changed.status == 200)
@@ -32,7 +32,7 @@ struct ConfigRoutesTests {
         "a level that does not exist is refused with those that do",
         arguments: ["", "[]", "{}", #"{"level":"LOUD"}"#])
     func badLevel(_ body: String) throws {
-        let gateway = try GatewayUnderTest([Tunnel.self])
+        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none"])
         let (status, json) = try ask(gateway, "PUT", "/log-level", body)
         #expect(status == 400)
         #expect(json["validLevels"]?.strings == ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"])
@@ -41,7 +41,7 @@ struct ConfigRoutesTests {
 
     @Test("settings that need a reload are refused with the way to it, and nothing changes")
     func notHere() throws {
-        let gateway = try GatewayUnderTest([Tunnel.self])
+        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none"])
         for body in [
             #"{"TUNNEL_CONNECT_TIMEOUT":5}"#, #"{"LOG_LEVEL":"DEBUG","TUNNEL_AGENTS":5}"#, #"{"LOG_LEVEL":5}"#,
         ] {
@@ -59,7 +59,10 @@ struct ConfigRoutesTests {
     @Test("settings are shown by their names, times in milliseconds and sizes in bytes")
     func shown() throws {
         let gateway = try GatewayUnderTest(
-            [Tunnel.self], settings: ["TUNNEL_CONNECT_TIMEOUT": "7s", "TUNNEL_MAX_BODY": "2MiB"])
+            [Tunnel.self],
+            settings: [
+                "TUNNEL_STORE": "none", "TUNNEL_CONNECT_TIMEOUT": "7s", "TUNNEL_MAX_BODY": "2MiB",
+            ])
         let config = try ask(gateway, "GET", "").json["config"]
         #expect(config?["TUNNEL_CONNECT_TIMEOUT"] == .number(JSONNumber(7000)))
         #expect(config?["TUNNEL_MAX_BODY"] == .number(JSONNumber(2 << 20)))
@@ -68,7 +71,7 @@ struct ConfigRoutesTests {
 
     @Test("a body that is too large is refused")
     func large() throws {
-        let gateway = try GatewayUnderTest([Tunnel.self])
+        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none"])
         let body = #"{"level":""# + String(repeating: "x", count: 20_000) + #""}"#
         #expect(try ask(gateway, "PUT", "/log-level", body).status == 413)
     }

@@ -1,3 +1,4 @@
+import GatewayTunnel
 import PluginKit
 import Testing
 

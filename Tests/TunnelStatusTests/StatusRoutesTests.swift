@@ -9,7 +9,7 @@ struct StatusRoutesTests {
     private let scraper = "scrape-me-please-and-nobody-else"
 
     private func start() throws -> GatewayUnderTest {
-        try GatewayUnderTest([Tunnel.self], settings: ["METRICS_TOKEN": scraper])
+        try GatewayUnderTest([Tunnel.self], settings: ["METRICS_TOKEN": scraper, "TUNNEL_STORE": "none"])
     }
 
     private func json(_ reply: Reply) throws -> JSON {
@@ -20,12 +20,15 @@ struct StatusRoutesTests {
     @Test("strangers and bad tokens are told that it works, and nothing more; operators everything")
     func health() throws {
         let gateway = try start()
-        for token in [nil, "no-token-of-anybody", try GatewayUnderTest.token()] {
+        let user = try GatewayUnderTest.token()
+        for token in [nil, "no-token-of-anybody", user] {
             let reply = try gateway.get("/api/tunnel/health", token: token)
             #expect(reply.status == 200)
-            #expect(try json(reply).object?.members.map(\.name) == ["status", "timestamp", "uptime"])
+            let document = try json(reply)
+            #expect(document.object?.members.map(\.name) == ["status", "timestamp", "uptime"])
         }
-        for token in [scraper, try GatewayUnderTest.token(isAdmin: true)] {
+        let admin = try GatewayUnderTest.token(isAdmin: true)
+        for token in [scraper, admin] {
             let health = try json(try gateway.get("/api/tunnel/health", token: token))
             #expect(health["status"]?.string == "healthy")
             #expect((health["uptime"]?.number.flatMap { Double($0.text) } ?? 0) > 0)
@@ -50,8 +53,9 @@ struct StatusRoutesTests {
         let gateway = try start()
         #expect(try gateway.get(path).status == 401)
         #expect(try gateway.get(path, token: "scrape-me-please").status == 401)
-        #expect(try gateway.get(path, token: GatewayUnderTest.token()).status == 403)
-        #expect(try gateway.get(path, token: GatewayUnderTest.token(isAdmin: true)).status == 200)
+        let (user, admin) = (try GatewayUnderTest.token(), try GatewayUnderTest.token(isAdmin: true))
+        #expect(try gateway.get(path, token: user).status == 403)
+        #expect(try gateway.get(path, token: admin).status == 200)
         let reply = try gateway.get(path, token: scraper)
         #expect(reply.status == 200)
         #expect(reply["cache-control"] == "no-store")
@@ -59,7 +63,8 @@ struct StatusRoutesTests {
 
     @Test("METRICS_TOKEN changes nothing", arguments: [("PUT", ""), ("PUT", "/log-level"), ("POST", "/reset")])
     func readingOnly(_ method: String, _ path: String) throws {
-        #expect(try start().ask(method, "/api/tunnel/config\(path)", token: scraper, body: "{}").status == 401)
+        let gateway = try start()
+        #expect(try gateway.ask(method, "/api/tunnel/config\(path)", token: scraper, body: "{}").status == 401)
     }
 
     @Test("the documents have the guide's members")
@@ -96,7 +101,8 @@ struct StatusRoutesTests {
         "windows and aggregations that do not exist are refused",
         arguments: ["json?window=0", "json?window=8d", "history?window=x", "history?aggregation=weekly", "user/%FF"])
     func refused(_ path: String) throws {
-        #expect(try start().get("/api/tunnel/metrics/\(path)", token: scraper).status == 400)
+        let gateway = try start()
+        #expect(try gateway.get("/api/tunnel/metrics/\(path)", token: scraper).status == 400)
     }
 
     @Test("a request without an agent is counted once, under the guide's names and the gateway's")
