@@ -145,6 +145,7 @@ let package = Package(
         example("Maintenance"),
         example("Chat"),
         example("Snapshot"),
+        example("Limited"),
 
         // A running gateway and a client, for the tests of plugins
         .target(
@@ -152,7 +153,7 @@ let package = Package(
             path: "Tests/PluginTesting", swiftSettings: house),
         tests(
             of: "Examples",
-            on: ["PluginTesting", "HelloPlugin", "MaintenancePlugin", "ChatPlugin", "SnapshotPlugin"]),
+            on: ["PluginTesting", "HelloPlugin", "MaintenancePlugin", "ChatPlugin", "SnapshotPlugin", "LimitedPlugin"]),
 
         // What several test targets share; nothing that ships depends on it
         .target(
@@ -183,8 +184,9 @@ let package = Package(
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
         tests(of: "Upstream", on: ["GatewayUpstream", "GatewayTestSupport"]),
-        tests(of: "Agent", on: ["GatewayAgent", "GatewayTestSupport", "PluginTesting", "TunnelPlugin"]),
-        tests(of: "PluginKit", on: ["PluginKit"]),
+        tests(
+            of: "Agent", on: ["GatewayAgent", "GatewayLocks", "GatewayTestSupport", "PluginTesting", "TunnelPlugin"]),
+        tests(of: "PluginKit", on: ["GatewayTestSupport", "PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "GatewayTestSupport", "EchoPlugin"]),
         tests(
             of: "SQLite",
@@ -206,6 +208,15 @@ let package = Package(
         .executableTarget(
             name: "benchload", dependencies: ["CLinux", "COpenSSL", "CZlib"], path: "Benchmarks/Load",
             swiftSettings: house),
+
+        // What one check of a limit costs: `make bench-limits`
+        .executableTarget(
+            name: "benchlimits",
+            dependencies: [
+                "GatewayAuth", "GatewayBackplane", "GatewayBytes", "GatewayConfig", "GatewayRuntime",
+                "GatewayTelemetry", "PluginKit",
+            ],
+            path: "Benchmarks/Limits", swiftSettings: house),
     ]
 )
 

@@ -92,6 +92,21 @@ struct SmallFileTests {
         }
     }
 
+    @Test("a file made private is empty and its user's only; one that is there keeps what is in it")
+    func makePrivate() throws {
+        try inFolder { folder in
+            let path = "\(folder)/facts"
+            try SmallFile.makePrivate(path)
+            #expect(try SmallFile.bytes(of: path).isEmpty)
+            #expect(try mode(of: path) == 0o600)
+            try SmallFile.replace(path, with: Array("kept".utf8), mode: 0o644)
+            try SmallFile.makePrivate(path)
+            #expect(SmallFile.read(path) == "kept")
+            #expect(try mode(of: path) == 0o600)
+            #expect(throws: SystemError.self) { try SmallFile.makePrivate("\(folder)/missing/facts") }
+        }
+    }
+
     @Test("readers see one content or another, never half, while threads replace it")
     func atomic() throws {
         try inFolder { folder in

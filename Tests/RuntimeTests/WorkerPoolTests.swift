@@ -27,6 +27,41 @@ struct WorkerPoolTests {
         pool.stop()
     }
 
+    @Test("a thread that may block waits for what work returns or throws, and no longer than it wants to")
+    func waited() throws {
+        struct Failed: Error {}
+        let pool = WorkerPool(threads: 1, queue: 1)
+        #expect(try pool.wait(atMost: .seconds(60)) { 7 } == 7)
+        #expect(throws: Failed.self) { try pool.wait(atMost: .seconds(60)) { throw Failed() } }
+        let (gate, done) = (Signal(), Signal())
+        let late: Void? = try pool.wait(atMost: .milliseconds(1)) {
+            gate.wait()
+            done.raise()
+        }
+        #expect(late == nil)
+        gate.raise()
+        #expect(done.wait(atMost: .seconds(60)))
+        pool.stop()
+        #expect(throws: WorkerPool.Busy.self) { try pool.wait(atMost: .seconds(60)) {} }
+    }
+
+    @Test("one thread does what it is given in the order of asking")
+    func order() {
+        let pool = WorkerPool(threads: 1, queue: 1000)
+        let seen = Guarded<[Int]>([])
+        let done = Countdown(1000)
+        for number in 0..<1000 {
+            let taken = pool.submit {
+                seen.withLock { $0.append(number) }
+                done.finishOne()
+            }
+            #expect(taken)
+        }
+        #expect(done.wait(atMost: .seconds(60)))
+        #expect(seen.withLock { $0 } == Array(0..<1000))
+        pool.stop()
+    }
+
     @Test("a full queue refuses, and takes again when there is room")
     func busy() throws {
         let pool = WorkerPool(threads: 1, queue: 2)

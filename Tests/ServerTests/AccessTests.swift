@@ -75,27 +75,6 @@ struct AccessTests {
         #expect(same.status == 101)
     }
 
-    @Test("too many refused tokens from one address are answered 429 before anything is checked")
-    func throttled() throws {
-        let gateway = try gateway(["AUTH_FAILURES_PER_MINUTE": "3"])
-        for _ in 0..<3 { #expect(try SocketClient(gateway, "/socket?token=rubbish").answer.status == 401) }
-        let answer = try SocketClient(gateway, "/socket?token=\(TestGateway.token())").answer
-        #expect(answer.status == 429)
-        #expect(answer.code == "too_many_failures")
-        #expect((1...60).contains(Int(answer["retry-after"] ?? "") ?? 0))
-        #expect(try gateway.metric("gateway_authentications_total{result=\"throttled\"}") == 1)
-    }
-
-    @Test("an ingress that speaks for many is not throttled for one of them")
-    func throttledBehindIngress() throws {
-        let gateway = try gateway(["AUTH_FAILURES_PER_MINUTE": "3"])
-        for _ in 0..<5 {
-            let answer = try SocketClient(gateway, "/socket?token=rubbish", fields: ["X-Forwarded-For: 192.0.2.1"])
-                .answer
-            #expect(answer.status == 401)
-        }
-    }
-
     @Test("a path that is a WebSocket only is 426 to others, and a handshake without a version is told the right one")
     func upgradeRequired() throws {
         let gateway = try gateway()

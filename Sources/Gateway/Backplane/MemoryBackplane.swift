@@ -48,7 +48,7 @@ package final class MemoryBackplane: Backplane {
 
     package init(limits: Limits = Limits()) {
         let hash = hash
-        // Twice the places: keys fall unevenly, and none should give way before there are as many as were promised.
+        // Twice the places: keys fall unevenly, and hardly any should give way before there are as many as were meant.
         let places = max(1, limits.keys) * 2 / Self.shardCount
         let leases = max(1, (limits.leases + Self.shardCount - 1) / Self.shardCount)
         shards = (0..<Self.shardCount).map { _ in

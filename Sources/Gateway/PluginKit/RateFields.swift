@@ -14,6 +14,10 @@ enum RateFields {
     private static let remainingName = HeaderName(literal: "X-RateLimit-Remaining")
     private static let resetName = HeaderName(literal: "X-RateLimit-Reset")
 
+    static let names: [HeaderName] = [
+        .retryAfter, policyName, standingName, limitName, remainingName, resetName,
+    ]
+
     /// `"user";q=100;w=60`: how much, in how many seconds.
     static func policy(_ name: String, _ rate: Rate) -> [UInt8] {
         Array("\"\(name)\";q=\(rate.burst);w=\(seconds(rate.fillTime))".utf8)

@@ -1,17 +1,28 @@
-import GatewayBackplane
+package import GatewayHTTP
 package import GatewayRuntime
-import GatewayTelemetry
+package import GatewayTelemetry
 
 /// A limit on a class of routes: 429 for whoever has used more than a rule allows.
 ///
-/// ``Registrar/rateLimit(_:_:)`` makes one. It is middleware for all routes of a plugin, ``around(_:)`` puts it on single
-/// ones, and what comes in messages is checked by ``check(_:of:on:)`` and ``begin(_:of:on:)``. All of these use the same
-/// allowance. Place it behind the check of access, as ``Scope/ownRoutes`` is: users are known from there on.
+/// ``Registrar/rateLimit(_:_:)`` makes one. Single routes are declared with it (`limit:`); as middleware it is on all
+/// routes of a plugin; what comes in messages is checked by ``check(_:of:on:)`` and ``begin(_:of:on:)``. All of these use
+/// the same allowance. As middleware it belongs behind the check of access, ``Scope/ownRoutes``: users are known from
+/// there on.
 package struct RateLimit: Middleware {
     let core: RateLimitCore
 
-    /// Limits a route's requests, for plugins of which only some routes are limited.
-    package func around(_ handler: @escaping Handler) -> Handler {
+    /// The response fields that tell of limits, for ``CrossOriginPolicy/responseFields`` where pages shall read them.
+    package static var fieldNames: [HeaderName] { RateFields.names }
+
+    /// Plugins call ``Registrar/rateLimit(_:_:)``.
+    ///
+    /// - Parameter name: Unique in the process: limits of one name count together.
+    package init(_ name: String, _ rules: RateRules, limiting: RateLimiting, log: Logger) {
+        core = RateLimitCore(name, rules, limiting: limiting, log: log)
+    }
+
+    /// What a route that is declared with this limit answers by.
+    func around(_ handler: @escaping Handler) -> Handler {
         let limit = self
         return { request in
             try await limit.handle(request) { request in try await handler(request) }
@@ -66,6 +77,16 @@ package struct RateLimit: Middleware {
         return check.refusal.map { .refused($0) } ?? .allowed
     }
 
+    /// Counts what somebody is about to use: ``check(_:of:on:)`` for callers that may suspend, such as a
+    /// ``WebSocketSession``.
+    ///
+    /// - Throws: ``RateRefusal``, and then it does not count.
+    package func spend(_ use: RateUse, of subject: RateSubject, on loop: EventLoop) async throws(RateRefusal) {
+        var check = RateCheck(core, use, of: subject, holding: false, now: loop.now)
+        if !check.runAtOnce() { await check.run() }
+        if let refusal = check.refusal { throw refusal }
+    }
+
     /// Begins a request that came in a message: counts it and takes a place among its user's concurrent ones.
     ///
     /// - Parameter use: One request, and what else it uses.
@@ -110,6 +131,6 @@ extension Registrar {
     ///
     /// - Parameter name: Unique within the plugin, such as `requests`. Metrics call it by the plugin's name and this.
     package func rateLimit(_ name: String, _ rules: RateRules = RateRules()) -> RateLimit {
-        RateLimit(core: RateLimitCore("\(plugin.text).\(name)", rules, limiting: limiting, log: log))
+        RateLimit("\(plugin.text).\(name)", rules, limiting: limiting, log: log)
     }
 }

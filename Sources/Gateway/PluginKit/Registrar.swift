@@ -258,13 +258,15 @@ package struct Registrar {
 
     /// Answers GET, and HEAD without the body.
     package mutating func get(
-        _ pattern: String, access: Access = .anyone, at entry: EntryPoint = .main, _ handler: @escaping Handler
-    ) { route(.get, pattern, access: access, at: entry, handler) }
+        _ pattern: String, access: Access = .anyone, at entry: EntryPoint = .main, limit: RateLimit? = nil,
+        _ handler: @escaping Handler
+    ) { route(.get, pattern, access: access, at: entry, limit: limit, handler) }
 
     /// Answers POST.
     package mutating func post(
-        _ pattern: String, access: Access = .anyone, at entry: EntryPoint = .main, _ handler: @escaping Handler
-    ) { route(.post, pattern, access: access, at: entry, handler) }
+        _ pattern: String, access: Access = .anyone, at entry: EntryPoint = .main, limit: RateLimit? = nil,
+        _ handler: @escaping Handler
+    ) { route(.post, pattern, access: access, at: entry, limit: limit, handler) }
 
     /// Declares a route.
     ///
@@ -272,22 +274,25 @@ package struct Registrar {
     ///   - method: `nil` answers every method that no more exact route takes.
     ///   - pattern: `/exact`, `/one/{segment}`, or `/rest/{name...}` for everything below. Exact beats captured, longer
     ///     beats shorter. Two equal patterns with one method stop the start.
+    ///   - limit: What its requests count against, once access was granted.
     package mutating func route(
         _ method: Method?, _ pattern: String, access: Access = .anyone, at entry: EntryPoint = .main,
-        _ handler: @escaping Handler
-    ) { add(method, pattern, access: access, at: entry, isWebSocket: false, handler) }
+        limit: RateLimit? = nil, _ handler: @escaping Handler
+    ) { add(method, pattern, access: access, at: entry, isWebSocket: false, limit, handler) }
 
     /// Declares a WebSocket at a path, as an object that is told what happens: costs an idle socket nothing.
     ///
-    /// - Parameter makeHandler: Called on the socket's loop, once the request has passed middleware and access rules and
-    ///   before the upgrade is answered. May suspend; throws ``GatewayFault`` to refuse. One object may serve several
-    ///   sockets, if it is `Sendable`.
+    /// - Parameters:
+    ///   - limit: What handshakes count against, each as a request that is over when the socket opens.
+    ///   - makeHandler: Called on the socket's loop, once the request has passed middleware and access rules and before
+    ///     the upgrade is answered. May suspend; throws ``GatewayFault`` to refuse. One object may serve several sockets,
+    ///     if it is `Sendable`.
     package mutating func webSocket(
         _ pattern: String, access: Access = .signedIn, at entry: EntryPoint = .main,
-        options: WebSocketOptions = WebSocketOptions(),
+        options: WebSocketOptions = WebSocketOptions(), limit: RateLimit? = nil,
         _ makeHandler: @escaping @Sendable (Request) async throws -> any WebSocketHandler
     ) {
-        add(.get, pattern, access: access, at: entry, isWebSocket: true) { request in
+        add(.get, pattern, access: access, at: entry, isWebSocket: true, limit) { request in
             let handler = try await makeHandler(request)
             return Response(
                 status: .switchingProtocols,
@@ -300,15 +305,17 @@ package struct Registrar {
     /// For one that needs the request too, return a ``SessionHandler`` from the other form.
     package mutating func webSocket(
         _ pattern: String, access: Access = .signedIn, at entry: EntryPoint = .main,
-        options: WebSocketOptions = WebSocketOptions(),
+        options: WebSocketOptions = WebSocketOptions(), limit: RateLimit? = nil,
         session: @escaping @Sendable (WebSocketSession) async throws -> Void
     ) {
-        webSocket(pattern, access: access, at: entry, options: options) { _ in SessionHandler(run: session) }
+        webSocket(pattern, access: access, at: entry, options: options, limit: limit) { _ in
+            SessionHandler(run: session)
+        }
     }
 
     private mutating func add(
         _ method: Method?, _ text: String, access: Access, at entry: EntryPoint, isWebSocket: Bool,
-        _ handler: @escaping Handler
+        _ limit: RateLimit?, _ handler: @escaping Handler
     ) {
         guard let pattern = RoutePattern(text) else {
             registrations.problems.append("plugin \(plugin): \(text) is not a route pattern")
@@ -317,7 +324,7 @@ package struct Registrar {
         registrations.routes.append(
             Route(
                 method: method, pattern: pattern, access: access, entryPoint: entry, plugin: plugin,
-                isWebSocket: isWebSocket, handler: handler))
+                isWebSocket: isWebSocket, handler: limit.map { $0.around(handler) } ?? handler))
     }
 
     // MARK: The rest

@@ -138,6 +138,9 @@ package struct WebSocketOptions: Sendable {
     package var slowConsumer: SlowConsumerPolicy?
     /// `nil` takes the server's (PING_INTERVAL and its like).
     package var heartbeat: SocketHeartbeat?
+    /// What its peers may send; `nil` takes the server's (MAX_FRAME_SIZE and its like). For protocols of programs, which know
+    /// what they send. One object for all sockets.
+    package var limits: MessageLimits?
     /// Whether permessage-deflate may be agreed on; only if the server's settings agree too.
     package var compresses = true
 

@@ -39,7 +39,7 @@ extension HTTPConnection {
             cameByOrigin: options.origins == nil && request.header(.origin) != nil)
         let socket = WebSocketConnection(
             stream: stream, server: server, request: request, subprotocol: acceptance.subprotocol, deflate: deflate,
-            policy: options.slowConsumer, heartbeat: options.heartbeat, grounds: grounds)
+            options: options, grounds: grounds)
         phase = .upgraded
         server.upgraded(self, to: socket)
         socket.begin(upgrade.makeHandler(request), early: takeEarlyBytes())

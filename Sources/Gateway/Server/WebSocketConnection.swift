@@ -47,18 +47,19 @@ final class WebSocketConnection {
 
     init(
         stream: ByteStream, server: LoopServer, request: Request, subprotocol: String?, deflate: DeflateContext?,
-        policy: SlowConsumerPolicy?, heartbeat own: SocketHeartbeat?, grounds: SocketGrounds
+        options: WebSocketOptions, grounds: SocketGrounds
     ) {
         self.stream = stream
         self.server = server
         self.subprotocol = subprotocol
-        self.policy = policy
+        policy = options.slowConsumer
         self.grounds = grounds
-        ownHeartbeat = own
+        ownHeartbeat = options.heartbeat
         requestID = request.id
         principal = request.principal
-        reader = MessageReader(role: .server, limits: server.messageLimits, deflate: deflate)
-        heartbeat = Heartbeat(own?.policy ?? server.heartbeatPolicy, startingAt: stream.loop.now.nanoseconds)
+        reader = MessageReader(role: .server, limits: options.limits ?? server.messageLimits, deflate: deflate)
+        heartbeat = Heartbeat(
+            options.heartbeat?.policy ?? server.heartbeatPolicy, startingAt: stream.loop.now.nanoseconds)
     }
 
     private var heartbeatPolicy: HeartbeatPolicy { ownHeartbeat?.policy ?? server.heartbeatPolicy }

@@ -35,7 +35,7 @@ final class AgentLink: TimerTarget {
     func resume(on carrier: AgentCarrier, _ resumption: TunnelHello.Resumption) -> Bool {
         guard !isOver else { return false }
         // The one before may be half open: its end has not been noticed yet.
-        self.carrier?.close(CloseCode.replaced, "the session goes on over another connection")
+        self.carrier?.close(.goingAway, "the session goes on over another connection")
         loop.cancelTimer(graceTimer)
         self.carrier = carrier
         traffic?.isAttached = true

@@ -62,6 +62,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         case .over: break
         case .waiting: hello(message, me)
         case .bound(let record):
+            guard mayStay(socket) else { return leave(record, "this token no longer has the right to be an agent") }
             let kind = message.kind
             if let link = record.link.here {
                 unsafe message.withBytes { unsafe link.received(kind, $0, from: me) }
@@ -73,6 +74,15 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
             }
             note(socket, record)
         }
+    }
+
+    /// A renewed token may have fewer rights than the one before.
+    private func mayStay(_ socket: any WebSocket) -> Bool {
+        credential != .token || socket.principal?.has(host.settings.agentPermission) == true
+    }
+
+    private func leave(_ record: AgentRecord, _ reason: String) {
+        record.link.run { $0.end(.lost, reason, closing: .forbidden) }
     }
 
     private func note(_ socket: any WebSocket, _ record: AgentRecord) {
@@ -205,6 +215,8 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         loop.cancelTimer(helloTimer)
         host.metrics.socketClosed(code, reason)
         self.socket = nil
+        // A circle, for as long as the socket was open.
+        defer { me = nil }
         guard case .bound(let record) = phase, let me else { return }
         phase = .over
         host.left(record, code)

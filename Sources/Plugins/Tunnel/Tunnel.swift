@@ -16,6 +16,7 @@ package struct Tunnel: Plugin {
             settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, store: store,
             log: gateway.log)
         let limit = gateway.rateLimit("requests", RateRules(addresses: .settings))
+        gateway.use(TunnelPathErrors(), on: .everyRequest)
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
         registerAgents(host, with: &gateway)
         registerRights(host, with: &gateway)
@@ -28,6 +29,7 @@ package struct Tunnel: Plugin {
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
+        origins.responseFields += RateLimit.fieldNames
         gateway.allowCrossOrigin(origins)
     }
 
@@ -41,6 +43,9 @@ package struct Tunnel: Plugin {
         options.subprotocols = [TunnelProtocol.subprotocol]
         options.heartbeat = SocketHeartbeat(settings.heartbeat)
         options.compresses = false
+        // Whatever consumers may send: what both ends of a carrier have agreed on must pass.
+        options.limits = MessageLimits(
+            frame: .bytes(max(TunnelProtocol.messageSize, settings.terms.dataFrame + DataFrame.size)))
         // Data waits in the session; what else is unsent is small, or its agent has stopped reading.
         options.slowConsumer = .close(limit: settings.terms.sessionWindow)
         let admission = AgentAdmission(host: host)
@@ -72,6 +77,7 @@ package struct Tunnel: Plugin {
         var bytes = WebSocketOptions()
         bytes.subprotocols = [ConnectSession.subprotocol]
         bytes.compresses = false
+        bytes.limits = MessageLimits(frame: .bytes(settings.terms.streamWindow))
         let permission = settings.connectPermission
         gateway.webSocket("/api/tunnel/connect/{agent}/{port}", access: .signedIn, options: bytes) { request in
             guard let principal = request.principal, principal.has(permission) else {
@@ -94,26 +100,28 @@ package struct Tunnel: Plugin {
 
     private func registerConsumers(_ requests: ConsumerRequests, _ limit: RateLimit, with gateway: inout Registrar) {
         func consumer(_ pattern: String, _ handler: @escaping Handler) {
-            gateway.route(nil, pattern, access: .signedIn, limit.around(handler))
+            gateway.route(nil, pattern, access: .signedIn, limit: limit, handler)
         }
         for prefix in ["/api/ollama", "/ollama"] {
             for pattern in [prefix, prefix + "/", prefix + "/{path...}"] {
                 consumer(pattern) { try await requests.answer($0, below: prefix.utf8.count, agent: nil) }
             }
         }
-        consumer("/api/tunnel/agents/{agent}/ollama/{path...}") { request in
-            let name = request.capture("agent") ?? ""
-            let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
-            return try await requests.answer(request, below: prefix, agent: name)
-        }
         consumer("/api/tunnel/agents/{owner}/{agent}/ollama/{path...}", sharedHandler(requests))
-        consumer("/api/direct-proxy/{user}/ollama/{path...}") { request in
-            let user = request.capture("user") ?? ""
-            guard let name = TunnelAPI.decoded(user), request.principal?.subject.isExactly(name) == true else {
-                throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
+        for end in ["", "/", "/{path...}"] {
+            consumer("/api/tunnel/agents/{agent}/ollama" + end) { request in
+                let name = request.capture("agent") ?? ""
+                let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
+                return try await requests.answer(request, below: prefix, agent: name)
             }
-            let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count
-            return try await requests.answer(request, below: prefix, agent: nil)
+            consumer("/api/direct-proxy/{user}/ollama" + end) { request in
+                let user = request.capture("user") ?? ""
+                guard let name = TunnelAPI.decoded(user), request.principal?.subject.isExactly(name) == true else {
+                    throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
+                }
+                let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count
+                return try await requests.answer(request, below: prefix, agent: nil)
+            }
         }
     }
 }
