@@ -8,8 +8,8 @@ import subprocess
 import pytest
 import yaml
 from harness import exposition, tokens
-from harness.gateway import ROOT, binary
-from harness.processes import Process, bare_environment
+from harness.gateway import ROOT
+from harness.tunnel import USER
 from harness.waiting import until
 
 SCRAPER = "a-token-that-only-the-scraper-knows"
@@ -20,23 +20,17 @@ def bearer(token):
     return {"Authorization": f"Bearer {token}"}
 
 
-@pytest.fixture
-def tunnel(gateway):
-    return gateway(PLUGINS="tunnel", METRICS_TOKEN=SCRAPER)
+@pytest.fixture(scope="module")
+def connected(shared_tunnels):
+    """A gateway with an agent beside the stand-in model, which the tests share: what they count is what they add."""
+    return shared_tunnels(METRICS_TOKEN=SCRAPER)
 
 
 @pytest.fixture
-def agent(tunnel, model, tmp_path):
-    """The real one, of the user `ada`, beside the stand-in model."""
-    credential = tmp_path / "agent.token"
-    credential.write_text(tokens.mint(sub="ada", permissions=["tunnel:agent"]))
-    process = Process("agent", [
-        binary(), "agent", "--url", tunnel.websocket_origin, "--name", "desk", "--local", model.origin,
-        "--token-file", credential,
-    ], tmp_path, bare_environment(tmp_path))
-    until(lambda: tunnel.get("/ollama/api/tags", headers=bearer(tokens.mint(sub="ada")))[0] == 200, "the agent")
-    yield process
-    process.stop()
+def tunnel(connected):
+    """Its gateway."""
+    connected.forget()
+    return connected.gateway
 
 
 def scrape(tunnel):
@@ -57,38 +51,47 @@ def ask(tunnel, method, path, token, body=None):
 # ---- Metrics --------------------------------------------------------------------------------------------------------
 
 
-def test_a_scraper_reads_each_request_once_however_often_it_comes(tunnel, agent):
-    user, stranger = (tokens.mint(sub=name) for name in ("ada", "nobody"))
-    before = exposition.total(scrape(tunnel), "tunnel_requests_success_total")
+def test_a_scraper_reads_each_request_once_however_often_it_comes(tunnel):
+    names = ["success_total", "failed_total", "latency_ms_count"]
+
+    def counts(families):
+        return {name: exposition.total(families, f"tunnel_request{'' if 'latency' in name else 's'}_{name}") for name in names}
+
+    before = counts(scrape(tunnel))
     for _ in range(3):
-        assert tunnel.get("/ollama/api/tags", headers=bearer(user))[0] == 200
+        assert tunnel.get("/ollama/api/tags", headers=bearer(tokens.mint(sub=USER)))[0] == 200
     for _ in range(2):
-        assert tunnel.get("/ollama/api/tags", headers=bearer(stranger))[0] == 503
+        assert tunnel.get("/ollama/api/tags", headers=bearer(tokens.mint(sub="nobody")))[0] == 503
+    # The last byte may be read before its end is counted.
+    until(lambda: counts(scrape(tunnel))["success_total"] == before["success_total"] + 3, "the count")
     for _ in range(2):
         families = scrape(tunnel)
-        assert exposition.total(families, "tunnel_requests_success_total") == before + 3
-        assert exposition.total(families, "tunnel_requests_total", status="success") == before + 3
-        assert exposition.total(families, "tunnel_requests_failed_total") == \
-            exposition.total(families, "tunnel_requests_total", status="error") == \
-            exposition.total(families, "tunnel_errors_total")
-        assert exposition.total(families, "tunnel_request_latency_ms_count") == before + 3
+        now = counts(families)
+        assert {name: now[name] - before[name] for name in names} == dict(zip(names, (3, 2, 3)))
+        assert exposition.total(families, "tunnel_requests_total", status="success") == now["success_total"]
+        assert exposition.total(families, "tunnel_requests_total", status="error") == now["failed_total"]
+        assert exposition.total(families, "tunnel_errors_total") == now["failed_total"]
         assert exposition.total(families, "tunnel_active_users") == 1
         assert exposition.total(families, "tunnel_bytes_received_total") > 0
         assert 0 < exposition.total(families, "tunnel_error_rate") < 1
+        assert exposition.total(families, "tunnel_circuit_breakers", state="closed") == 1
     first, second = (exposition.total(scrape(tunnel), "tunnel_cpu_usage_seconds") for _ in range(2))
     assert second - first < 1, "added up at each scrape"
 
 
-def test_figures_of_a_user_outlive_the_agent(tunnel, agent):
-    path = "/api/tunnel/metrics/user/ada"
-    _, here = ask(tunnel, "GET", path, SCRAPER)
-    assert here["connectionCount"] == 1 and here["requestCount"] > 0 and here["successRate"] == 1
+def test_figures_of_a_user_outlive_the_agent(tunnels):
+    made = tunnels(METRICS_TOKEN=SCRAPER, TUNNEL_RESUME_GRACE=0)
+    assert made.ask("/api/tags").status == 200
+    path = f"/api/tunnel/metrics/user/{USER}"
+    _, here = ask(made.gateway, "GET", path, SCRAPER)
+    assert here["connectionCount"] == 1 and here["requestCount"] == 1 and here["successRate"] == 1
     assert here["averageLatency"] > 0 and here["dataTransferred"] > 0 and here["lastActivity"].endswith("Z")
-    agent.stop()
+    made.agent.stop()
     gone = until(
-        lambda: (figures := ask(tunnel, "GET", path, SCRAPER)[1])["connectionCount"] == 0 and figures,
-        "the agent's end", 60)
-    assert gone["requestCount"] == here["requestCount"]
+        lambda: (figures := ask(made.gateway, "GET", path, SCRAPER)[1])["connectionCount"] == 0 and figures,
+        "the agent's end")
+    assert {**gone, "connectionCount": 1, "dataTransferred": 0} == {**here, "dataTransferred": 0}
+    assert gone["dataTransferred"] >= here["dataTransferred"]
 
 
 def test_nobody_else_reads_them(tunnel):
@@ -171,8 +174,8 @@ def click(page, selector):
     page.run(f"document.querySelector({json.dumps(selector)}).click();")
 
 
-def test_the_page_shows_the_agent_and_streams_an_answer(browser, tunnel, agent):
-    token = tokens.mint(sub="ada")
+def test_the_page_shows_the_agent_and_streams_an_answer(browser, tunnel):
+    token = tokens.mint(sub=USER)
     with browser.open(f"http://localhost:{tunnel.port}/tunnel/") as page:
         sign_in(page, token)
         until(lambda: text(page, ".agent h3") == "desk", "the agent's card")
@@ -191,7 +194,7 @@ def test_the_page_shows_the_agent_and_streams_an_answer(browser, tunnel, agent):
 
 def test_a_credential_is_created_shown_once_and_revoked(browser, tunnel):
     with browser.open(f"http://localhost:{tunnel.port}/tunnel/") as page:
-        sign_in(page, tokens.mint(sub="ada"))
+        sign_in(page, tokens.mint(sub="nobody"))
         until(lambda: page.run("return !document.getElementById('no-enrolments').hidden"), "the empty list")
         page.run("document.getElementById('name').value = 'laptop'; document.getElementById('enrol-form').requestSubmit();")
         credential = until(lambda: text(page, "#credential"), "the credential")
@@ -220,7 +223,7 @@ def test_a_token_that_is_refused_leads_back_and_is_forgotten(browser, tunnel):
 @pytest.mark.parametrize("width", [320, 1280])
 def test_the_page_fits_and_every_field_has_a_name(browser, tunnel, width):
     with browser.open(f"http://localhost:{tunnel.port}/tunnel/") as page:
-        sign_in(page, tokens.mint(sub="ada"))
+        sign_in(page, tokens.mint(sub="nobody"))
         until(lambda: page.run("return !document.getElementById('no-agents').hidden"), "the page")
         page.resize(width, 800)
         assert page.run("return document.documentElement.scrollWidth <= innerWidth")

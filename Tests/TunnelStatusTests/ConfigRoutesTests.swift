@@ -16,7 +16,7 @@ struct ConfigRoutesTests {
 
     @Test("the log level changes while it runs, in any case, and goes back to what the settings say")
     func level() throws {
-        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none"])
+        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none", "LOG_LEVEL": "error"])
         #expect(try ask(gateway, "GET", "/log-level").json["level"]?.string == "ERROR")
         let changed = try ask(gateway, "PUT", "/log-level", #"{"level":"debug"}"#)
         #expect(changed.status == 200)
@@ -32,7 +32,7 @@ struct ConfigRoutesTests {
         "a level that does not exist is refused with those that do",
         arguments: ["", "[]", "{}", #"{"level":"LOUD"}"#])
     func badLevel(_ body: String) throws {
-        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none"])
+        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none", "LOG_LEVEL": "error"])
         let (status, json) = try ask(gateway, "PUT", "/log-level", body)
         #expect(status == 400)
         #expect(json["validLevels"]?.strings == ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"])
@@ -41,7 +41,7 @@ struct ConfigRoutesTests {
 
     @Test("settings that need a reload are refused with the way to it, and nothing changes")
     func notHere() throws {
-        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none"])
+        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none", "LOG_LEVEL": "error"])
         for body in [
             #"{"TUNNEL_CONNECT_TIMEOUT":5}"#, #"{"LOG_LEVEL":"DEBUG","TUNNEL_AGENTS":5}"#, #"{"LOG_LEVEL":5}"#,
         ] {
@@ -71,7 +71,7 @@ struct ConfigRoutesTests {
 
     @Test("a body that is too large is refused")
     func large() throws {
-        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none"])
+        let gateway = try GatewayUnderTest([Tunnel.self], settings: ["TUNNEL_STORE": "none", "LOG_LEVEL": "error"])
         let body = #"{"level":""# + String(repeating: "x", count: 20_000) + #""}"#
         #expect(try ask(gateway, "PUT", "/log-level", body).status == 413)
     }

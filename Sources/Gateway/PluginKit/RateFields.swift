@@ -38,19 +38,28 @@ enum RateFields {
         let isTimed: Bool
     }
 
+    /// Adds a field of digits, names of this program and punctuation: nothing of it is ever refused.
+    private static func append(
+        _ name: HeaderName, to fields: inout HeaderFields, _ write: (inout [UInt8]) -> Void
+    ) {
+        var text: [UInt8] = []
+        text.reserveCapacity(128)
+        write(&text)
+        unsafe text.withUnsafeBytes { text in try? unsafe fields.append(name, checking: text) }
+    }
+
     /// Adds all fields.
     ///
     /// - Parameter standings: The rules that were asked; the first is the one that the X-RateLimit fields tell of.
     static func append(_ standings: [Standing], to fields: inout HeaderFields) {
         guard let first = standings.first else { return }
-        // Digits, names of this program and punctuation: nothing is ever refused here.
-        try? fields.append(policyName) { text in
+        append(policyName, to: &fields) { text in
             for (place, standing) in standings.enumerated() {
                 if place > 0 { text.append(contentsOf: [0x2C, 0x20]) }
                 text.append(contentsOf: standing.policy)
             }
         }
-        try? fields.append(standingName) { text in
+        append(standingName, to: &fields) { text in
             for (place, standing) in standings.enumerated() {
                 if place > 0 { text.append(contentsOf: [0x2C, 0x20]) }
                 standing.append(to: &text)
