@@ -2,6 +2,7 @@ import GatewayBytes
 import GatewayHTTP
 import GatewayLocks
 import GatewayRuntime
+import GatewayTelemetry
 import GatewayTestSupport
 import GatewayTunnel
 import Glibc
@@ -94,7 +95,7 @@ private final class Tunnelled {
 
     private static func pipe() -> (CInt, CInt) {
         var ends: [CInt] = [-1, -1]
-        _ = unsafe Glibc.pipe2(&ends, O_CLOEXEC)
+        _ = unsafe Glibc.pipe(&ends)
         return (ends[0], ends[1])
     }
 

@@ -1,6 +1,7 @@
 import CLinux
 import GatewayTestSupport
 import Glibc
+import SwiftOverlayShims
 import Testing
 
 @testable import GatewayRuntime
