@@ -11,7 +11,7 @@ final class RateLimitCore: Sendable {
     let service: RateLimitService
     let log: Logger
     private let own: RateTable?
-    private let violations: [RateRefusal.Kind: Counter]
+    let violations: [RateRefusal.Kind: Counter]
 
     /// Where each of its rules counts.
     struct Spaces {

@@ -38,6 +38,16 @@ enum RateFields {
         let isTimed: Bool
     }
 
+    /// Adds a field of digits, names of this program and punctuation: nothing of it is ever refused.
+    private static func append(
+        _ name: HeaderName, to fields: inout HeaderFields, _ write: (inout [UInt8]) -> Void
+    ) {
+        var text: [UInt8] = []
+        text.reserveCapacity(128)
+        write(&text)
+        unsafe text.withUnsafeBytes { text in try? unsafe fields.append(name, checking: text) }
+    }
+
     /// Adds all fields.
     ///
     /// - Parameter standings: The rules that were asked; the first is the one that the X-RateLimit fields tell of.

@@ -61,6 +61,11 @@ package struct RateLimit: Middleware {
         }
     }
 
+    /// How often it has refused, by what was used up, since the process started.
+    package var violations: [(kind: RateRefusal.Kind, count: Int)] {
+        RateRefusal.Kind.allCases.map { ($0, Int(clamping: core.violations[$0]?.value ?? 0)) }
+    }
+
     // MARK: Messages
 
     /// Counts what somebody is about to use, without waiting where that is possible: with the driver in memory always.
