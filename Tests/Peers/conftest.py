@@ -14,6 +14,7 @@ from harness.gateway import Gateway
 from harness.model import Model
 from harness.processes import Process
 from harness.ssh import SSHClient, SSHServer
+from harness.tunnel import UNLIMITED, Tunnel
 
 # Everything here is on this machine; no client may go through a proxy of the user's.
 for name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
@@ -104,6 +105,52 @@ def model(tmp_path):
     process = Model(tmp_path / "model")
     yield process
     process.stop()
+
+
+def _tunnels(start_gateway, folder, authority):
+    """Makes tunnels whose gateways `start_gateway` starts, and stops them all at the end."""
+    with contextlib.ExitStack() as stack:
+        count = 0
+
+        def make(agent=(), through=None, **settings):
+            nonlocal count
+            count += 1
+            gateway = start_gateway(**{"PLUGINS": "tunnel"} | settings)
+            made = Tunnel(folder / f"tunnel-{count}", gateway, through, authority.certificate)
+            stack.callback(made.stop)
+            if agent is not None:
+                made.start_agent(**dict(agent))
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def tunnels(gateway, tmp_path, authority):
+    """`tunnels(TUNNEL_MAX_BODY=1024, agent={"options": ["--allow", "pull"]})`: gateway, model and agent, connected.
+
+    The gateway's limits are the defaults; `agent=None` starts none.
+    """
+    yield from _tunnels(gateway, tmp_path, authority)
+
+
+@pytest.fixture(scope="module")
+def shared_tunnels(shared_gateway, tmp_path_factory, authority):
+    """The same for those that the tests of a module share. Their gateways do not count requests."""
+    for make in _tunnels(shared_gateway, tmp_path_factory.mktemp("tunnels"), authority):
+        yield lambda **options: make(**UNLIMITED | options)
+
+
+@pytest.fixture(scope="module")
+def shared_tunnel(shared_tunnels):
+    return shared_tunnels()
+
+
+@pytest.fixture
+def tunnel(shared_tunnel):
+    """The one that the tests of a module share, with a model that behaves and has forgotten."""
+    shared_tunnel.forget()
+    return shared_tunnel
 
 
 @pytest.fixture(scope="module")
