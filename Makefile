@@ -70,12 +70,14 @@ sanitize: sanitize-address sanitize-thread ## Run all tests under the address an
 
 # The Swift tests, then the program itself: under load, before the conformance suites, with its peers. Its first race
 # ends it. A smaller quarantine of freed memory leaves room to see memory grow.
+LEAKS := suppressions=$(CURDIR)/Tests/Soak/leaks.txt:print_suppressions=0
+
 .PHONY: sanitize-address sanitize-thread
 sanitize-address sanitize-thread: sanitize-%:
-	$(SWIFT) test --sanitize=$* --scratch-path .build/$*
+	LSAN_OPTIONS=$(LEAKS) $(SWIFT) test --sanitize=$* --scratch-path .build/$*
 	$(SWIFT) build --sanitize=$* --scratch-path .build/$* --product gateway
 	export GATEWAY_BINARY=$(CURDIR)/.build/$*/debug/gateway TSAN_OPTIONS=halt_on_error=1 \
-		ASAN_OPTIONS=quarantine_size_mb=16 LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Soak/leaks.txt:print_suppressions=0; \
+		ASAN_OPTIONS=quarantine_size_mb=16 LSAN_OPTIONS=$(LEAKS); \
 	Tests/Soak/soak --seconds 20; Tests/Conformance/run short; $(RUN_PEERS)
 
 .PHONY: docs

@@ -180,7 +180,8 @@ let package = Package(
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
         tests(of: "Upstream", on: ["GatewayUpstream", "GatewayTestSupport"]),
-        tests(of: "Agent", on: ["GatewayAgent", "GatewayTestSupport", "PluginTesting", "TunnelPlugin"]),
+        tests(
+            of: "Agent", on: ["GatewayAgent", "GatewayLocks", "GatewayTestSupport", "PluginTesting", "TunnelPlugin"]),
         tests(of: "PluginKit", on: ["GatewayTestSupport", "PluginKit"]),
         tests(of: "Server", on: ["GatewayServer", "GatewayTestSupport", "EchoPlugin"]),
         tests(

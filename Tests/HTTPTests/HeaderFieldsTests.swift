@@ -30,11 +30,11 @@ struct HeaderFieldsTests {
     @Test("a value that is put together in place is checked like any other; a refused one leaves no trace")
     func writing() throws {
         var fields = HeaderFields()
-        try fields.append(.via) { $0 += Array("1.1 a".utf8) }
+        try fields.append(.via, room: 5) { $0.append("1.1 a") }
         #expect(throws: FieldValueError.controlCharacter(10)) {
-            try fields.append(room) { $0 += Array("b\r\nX: c".utf8.filter { $0 != 13 }) }
+            try fields.append(room, room: 8) { $0.append("b\nX: c") }
         }
-        try fields.append(room) { $0 += Array("d".utf8) }
+        try fields.append(room, room: 8) { $0.append("d") }
         #expect(fields.description == "Via: 1.1 a\r\nX-Room: d\r\n")
         #expect(fields.count == 2 && fields.first(.via) == "1.1 a" && fields.first(room) == "d")
     }

@@ -121,6 +121,36 @@ struct ByteStreamTests {
         #expect(whole)
     }
 
+    @Test("half-close: what is unsent goes first, and what the peer still says is read, however late")
+    func halfClose() throws {
+        let outcome = try LoopThread.with { loop in
+            let (client, server) = try await Net.streams(.plain, on: loop, buffer: 4096)
+            server.stream.pauseInput()
+            client.stream.pauseInput()
+            client.reads = false
+            client.stream.write { $0.append(Net.pattern(1 << 20)) }
+            client.stream.finishSending()
+            let hadUnsent = client.stream.unsent > 0
+            server.stream.resumeInput()
+            try await server.until { server.sawEnd }
+            // Both sides have finished sending now: the kernel calls the client's socket hung up.
+            server.stream.write { $0.append(Net.pattern(2000)) }
+            server.stream.finish()
+            try await client.until { client.peerFinished > 0 }
+            for _ in 0..<20 { await loop.nextTurn() }
+            let early = (client.closed, client.received.count)
+            client.reads = true
+            client.stream.resumeInput()
+            try await client.until { !client.closed.isEmpty }
+            let isWhole = server.received == Net.pattern(1 << 20) && client.received == Net.pattern(2000)
+            return (hadUnsent, early.0, early.1, isWhole, client.sawEnd, client.closed)
+        }
+        #expect(outcome.0)
+        #expect(outcome.1 == [] && outcome.2 == 0)
+        #expect(outcome.3 && outcome.4)
+        #expect(outcome.5 == [.peer])
+    }
+
     @Test("finish delivers everything, then the peer reads the end", arguments: Wire.allCases)
     func finish(_ wire: Wire) throws {
         let outcome = try LoopThread.with { loop in

@@ -260,6 +260,24 @@ struct StreamCareTests {
         #expect(outcome.1.count == 1)
     }
 
+    @Test(
+        "a TLS peer is told the end, unless it has ended stream and connection and was sent nothing since",
+        arguments: [(false, false, true), (true, true, true), (true, false, false)])
+    func closeNotify(_ hasLeft: Bool, _ wasAnswered: Bool, _ isTold: Bool) throws {
+        let wasTold = try LoopThread.with { loop in
+            let (client, server) = try await Net.streams(.tls, on: loop)
+            #expect(client.stream.cipher?.shutdown() == .sent)
+            if hasLeft { Socket.finishSending(client.stream.descriptor.number) }
+            try await server.until { server.sawEnd && (!hasLeft || server.peerFinished == 1) }
+            if wasAnswered { server.stream.write { $0.append(Net.pattern(10)) } }
+            server.stream.finish()
+            try await client.until { client.sawEnd || !client.closed.isEmpty }
+            client.stream.close()
+            return client.sawEnd
+        }
+        #expect(wasTold == isTold)
+    }
+
     @Test("when the loop stops, its streams are closed and everything is let go", arguments: Wire.allCases)
     func loopStops(_ wire: Wire) throws {
         final class Token: Sendable {

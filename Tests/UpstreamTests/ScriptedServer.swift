@@ -20,7 +20,7 @@ final class ScriptedServer: Sendable {
         Threads.start("scripted server") {
             while true {
                 let connection = accept(listener, nil, nil)
-                guard connection >= 0 else { return }
+                guard connection >= 0 else { break }
                 let number = count.next()
                 Threads.start("scripted peer") {
                     let peer = Peer(connection)
@@ -28,13 +28,12 @@ final class ScriptedServer: Sendable {
                     peer.close()
                 }
             }
+            // Here, not by whoever stops it: this thread would go on to accept on a number that is another server's.
+            close(listener)
         }
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
+    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 
     /// Connections so far.
     var accepted: Int { count.value }

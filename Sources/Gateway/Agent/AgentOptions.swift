@@ -15,15 +15,16 @@ package struct AgentOptions: Sendable {
     /// - Parameters:
     ///   - environment: Of the process.
     ///   - hostName: What the machine calls itself: the name of the agent unless it is given another.
+    ///   - limits: What no option changes.
     package init(
-        _ words: [String], environment: [String: String], hostName: String
+        _ words: [String], environment: [String: String], hostName: String, limits: AgentLimits = AgentLimits()
     ) throws(UsageError) {
         var words = CommandWords(words)
         var connection = ConnectionOptions.Reader()
         var (name, local): (String?, LocalTarget?)
         var ports: [UInt16] = []
         var operations: Set<ModelOperation> = []
-        var limits = AgentLimits()
+        var limits = limits
         while let option = try words.next() {
             if try connection.take(option, from: &words) { continue }
             switch option {

@@ -42,7 +42,8 @@ enum Clients {
     private struct NotLocal: Error {}
 
     private static func settings() -> UpstreamSettings {
-        var reader = SettingsReader(environment: [:])
+        // Shorter than servers usually keep what is idle: a request must not meet a connection that is being closed.
+        var reader = SettingsReader(environment: ["UPSTREAM_KEEP_ALIVE": "4s"])
         return UpstreamSettings(from: &reader)
     }
 

@@ -2,7 +2,7 @@ package import GatewayRuntime
 
 /// The one loop of a command, on a thread of its own.
 package enum CommandLoop {
-    // Safe: written on the loop before the signal is raised, read by the one who waited for it.
+    // Safe: written on the loop's thread before it raises the signal, read by the one who waited for that.
     private final class Result<R: Sendable>: @unchecked Sendable {
         let signal = Signal()
         var value: R?
@@ -12,15 +12,19 @@ package enum CommandLoop {
     package static func run<R: Sendable>(_ body: @escaping @Sendable (EventLoop) async -> R) -> R? {
         guard let loop = try? EventLoop(index: 0, workers: WorkerPool(threads: 2)) else { return nil }
         let result = Result<R>()
-        guard Threads.start("loop-0", { loop.run() }) else { return nil }
+        let hasStarted = Threads.start("loop-0") {
+            loop.run()
+            result.signal.raise()
+        }
+        guard hasStarted else { return nil }
         loop.submit {
             loop.launch {
                 result.value = await body(loop)
-                result.signal.raise()
+                // What was written last still leaves with the loop's last turn.
+                loop.stop()
             }
         }
         result.signal.wait()
-        loop.stop()
         return result.value
     }
 }

@@ -37,7 +37,9 @@ final class ConnectRelay {
     private var input: StandardInput?
     private var output: StandardOutput?
     private let opened = LoopWait()
-    private let over = LoopWait()
+    private let complete = LoopWait()
+    private var over = LoopWait()
+    private var isSocketOver = false
     private var isOpen = false
     private var hasInputEnded = false
     private var hasOutputEnded = false
@@ -64,7 +66,7 @@ final class ConnectRelay {
     /// read this socket either. A gateway that is gone is known after five minutes, or by TCP.
     private static let sockets = UpstreamSocketSettings(
         limits: MessageLimits(frame: .mebibytes(1)),
-        heartbeat: HeartbeatPolicy(interval: .seconds(20), patience: .seconds(28), allowedMisses: 10),
+        heartbeat: HeartbeatPolicy(interval: .seconds(20), patience: .seconds(30), allowedMisses: 10),
         closeTimeout: closeTime, stallTimeout: .seconds(86_400))
 
     private static func open(_ options: ConnectOptions, on loop: EventLoop) async throws(Ending) -> UpstreamWebSocket {
@@ -122,8 +124,20 @@ final class ConnectRelay {
     }
 
     private func finish() async -> Ending? {
-        _ = await over.run(on: loop)
+        _ = await complete.run(on: loop)
+        await awaitClose()
         return ending
+    }
+
+    /// Both directions have ended. The gateway closes the socket once it has passed on everything; to close it first could
+    /// cost what is still on its way.
+    private func awaitClose() async {
+        while let socket, ending == nil, !isSocketOver {
+            let before = socket.unsentBytes
+            over = LoopWait()
+            let outcome = await over.run(on: loop, until: loop.now + Self.closeTime)
+            if outcome != .woken, before == 0 || socket.unsentBytes == before { return }
+        }
     }
 
     /// Leaves everything as it was found.
@@ -136,6 +150,7 @@ final class ConnectRelay {
     private func fail(_ message: String, _ code: Int32) {
         if ending == nil, !isComplete { ending = Ending(message, code) }
         opened.wake()
+        complete.wake()
         over.wake()
     }
 
@@ -143,7 +158,7 @@ final class ConnectRelay {
     private var isComplete: Bool { hasInputEnded && hasOutputEnded && (output?.unsent ?? 0) == 0 }
 
     private func checkComplete() {
-        if isComplete { over.wake() }
+        if isComplete { complete.wake() }
     }
 }
 
@@ -204,6 +219,8 @@ extension ConnectRelay: UpstreamWebSocketHandler {
     }
 
     func upstreamEnded(_ code: CloseCode, reason: String) {
+        isSocketOver = true
+        over.wake()
         let said = reason.isEmpty ? "" : ": \(reason)"
         switch code.rawValue {
         case 4401: fail("the token has ended", Ending.notPermitted)

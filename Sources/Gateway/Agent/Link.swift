@@ -26,7 +26,8 @@ final class Link {
 
     private var credential: Credential?
     /// The last that the gateway did not take, and how many in a row it has not taken.
-    private var refused: (credential: Credential, count: Int)?
+    private var refused: (credential: Credential, reason: String, count: Int)?
+    private var hasBeenWelcome = false
     private var renewal: Task<Void, Never>?
     /// When the session is given up for want of a carrier.
     private var sessionEnds = MonotonicTime.distantFuture
@@ -111,6 +112,7 @@ final class Link {
         }
         if carrier.end == nil {
             refused = nil
+            hasBeenWelcome = true
             cancelSessionTimer()
             log.info(
                 "connected to the gateway", .string("agent", agent.settings.name), .int("streams", streamCount))
@@ -142,7 +144,7 @@ final class Link {
         case 1002:
             return .over(Ending("the gateway says that this agent broke the protocol\(said)", Ending.protocolError))
         case 4401:
-            if let credential { refuse(credential) }
+            if let credential { refuse(credential, "the token has ended") }
             return .again("the token has ended")
         case 4403:
             return .over(
@@ -267,12 +269,13 @@ extension Link {
     private func nextCredential() async throws(Ending) -> Credential {
         guard let refused else { return try await readCredential() }
         let dead = Ending(
-            "the gateway does not take this agent's credential any more, and there is no other", Ending.notPermitted)
+            "the gateway does not take this agent's credential, and there is no other: \(refused.reason)",
+            Ending.notPermitted)
         guard refused.count < limits.refusals, !agent.settings.connection.credentials.isFixed else { throw dead }
-        let patience = loop.now + limits.renewal
+        // Whoever renews it may be late by a little; one that was never good is another matter.
+        let patience = loop.now + (hasBeenWelcome ? limits.renewal : .zero)
         while true {
-            let found = try await readCredential()
-            if !found.isSame(as: refused.credential) { return found }
+            if let found = try? await readCredential(), !found.isSame(as: refused.credential) { return found }
             guard loop.now < patience else { throw dead }
             do { try await loop.sleep(limits.renewalPause) } catch { throw dead }
         }
@@ -289,7 +292,9 @@ extension Link {
         }
     }
 
-    private func refuse(_ credential: Credential) { refused = (credential, (refused?.count ?? 0) + 1) }
+    private func refuse(_ credential: Credential, _ reason: String) {
+        refused = (credential, reason, (refused?.count ?? 0) + 1)
+    }
 
     private func refusal(_ answer: UpstreamResponse, of credential: Credential) async -> Step {
         let status = answer.status.code
@@ -298,7 +303,7 @@ extension Link {
         let reason = Refusal.reason(status: status, body: body)
         switch status {
         case 401, 403:
-            refuse(credential)
+            refuse(credential, reason)
             guard !agent.settings.connection.credentials.isFixed else {
                 return .over(Ending("the gateway refuses this agent's credential: \(reason)", Ending.notPermitted))
             }

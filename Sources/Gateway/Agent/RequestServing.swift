@@ -59,6 +59,9 @@ final class RequestServing: TunnelStreamHandler {
             while let chunk = try await answer.body.next() { try await pass(chunk, of: answer.body) }
             stream.end()
             discardBody()
+            log.debug(
+                "request served", .string("method", "\(request.method.wireName)"),
+                .utf8("path", Array(request.url.path)), .int("status", answer.status.code))
         } catch {
             fail(error)
         }
@@ -93,7 +96,7 @@ final class RequestServing: TunnelStreamHandler {
             if hasBodyEnded { return nil }
             let wait = LoopWait()
             inputWait = wait
-            guard await wait.run(on: loop) == .woken, stream.isOpen || hasBodyEnded else { throw CancellationError() }
+            guard await wait.run(on: loop) == .woken, stream.isOpen else { throw CancellationError() }
         }
         defer { arrived = [] }
         handedOver = arrived.count

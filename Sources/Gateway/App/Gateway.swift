@@ -1,9 +1,11 @@
 import GatewayRuntime
+import GatewayTLS
 
 /// The program: picks a command and turns its outcome into an exit code.
 @main
 enum Gateway {
     static func main() {
+        TLSLibrary.stayUntilTheEnd()
         let arguments = Array(CommandLine.arguments.dropFirst())
         do throws(CommandError) {
             ProcessContext.exit(try Command.run(arguments, environment: ProcessContext.environment))

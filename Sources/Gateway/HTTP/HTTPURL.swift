@@ -180,8 +180,13 @@ extension HTTPURL {
     package var originBytes: ArraySlice<UInt8> { bytes[..<pathStart] }
     package var origin: String { String(decoding: originBytes, as: UTF8.self) }
 
-    package func hasSameOrigin(as other: HTTPURL) -> Bool {
-        originBytes.elementsEqual(other.originBytes)
+    package func hasSameOrigin(as other: HTTPURL) -> Bool { hasOrigin(other.originBytes) }
+
+    /// Whether ``originBytes`` are these.
+    package func hasOrigin(_ other: ArraySlice<UInt8>) -> Bool {
+        unsafe bytes.withUnsafeBytes { own in
+            unsafe other.withUnsafeBytes { other in unsafe Input(own)[0..<pathStart].equals(Input(other)) }
+        }
     }
 
     /// Path and query: the target of a request line (RFC 9112 §3.2.1).

@@ -70,27 +70,23 @@ package struct HeaderFields: Sendable {
     }
 
     /// Appends a value that `write` puts together at the end of the bytes it is given. Nothing changes when it is refused.
+    ///
+    /// - Parameter room: Most bytes of the value; more trap.
     package mutating func append(
-        _ name: HeaderName, writing write: (inout [UInt8]) -> Void
+        _ name: HeaderName, room: Int, writing write: (inout OutputSpan<UInt8>) -> Void
     ) throws(FieldValueError) {
-        let before = wire.count
-        if let known = name.known {
-            unsafe wire.append(contentsOf: Input(known.wireName).bytes)
-        } else {
-            wire.append(contentsOf: name.wireName.utf8)
+        var fault: FieldValueError?
+        name.withWireName { name in
+            wire.append(addingCapacity: name.count + room + 4) { line in
+                unsafe line.append(name.bytes)
+                line.append(": ")
+                let start = line.count
+                write(&line)
+                fault = unsafe line.span.withUnsafeBytes { Self.fault(in: unsafe Input($0)[start..<$0.count]) }
+                if fault == nil { line.append("\r\n") } else { line.removeAll() }
+            }
         }
-        unsafe wire.append(contentsOf: Input(": ").bytes)
-        let start = wire.count
-        write(&wire)
-        let fault: FieldValueError? = unsafe wire.withUnsafeBytes { bytes in
-            let input = unsafe Input(bytes)
-            return Self.fault(in: input[start..<input.count])
-        }
-        if let fault {
-            wire.removeSubrange(before...)
-            throw fault
-        }
-        unsafe wire.append(contentsOf: Input("\r\n").bytes)
+        if let fault { throw fault }
         note(name.id)
     }
 
@@ -110,14 +106,7 @@ package struct HeaderFields: Sendable {
 
     @inline(__always)
     private mutating func append(_ name: HeaderName, unchecked value: Input) {
-        if let known = name.known {
-            append(id: name.id, name: Input(known.wireName), value: value)
-        } else {
-            var text = name.wireName
-            text.withUTF8 { utf8 in
-                unsafe append(id: 0, name: Input(UnsafeRawBufferPointer(utf8)), value: value)
-            }
-        }
+        name.withWireName { append(id: name.id, name: $0, value: value) }
     }
 
     @inline(__always)

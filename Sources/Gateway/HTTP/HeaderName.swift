@@ -46,6 +46,14 @@ package struct HeaderName: Sendable, CustomStringConvertible {
         return known.wireName.description
     }
 
+    /// ``wireName`` without making a `String` of a known one.
+    @inline(__always)
+    func withWireName<R>(_ body: (Input) -> R) -> R {
+        if let known { return body(Input(known.wireName)) }
+        var custom = custom
+        return custom.withUTF8 { utf8 in unsafe body(Input(UnsafeRawBufferPointer(utf8))) }
+    }
+
     package var description: String { wireName }
 
     /// Whether `name`, any token, spells this name.

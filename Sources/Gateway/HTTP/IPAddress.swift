@@ -1,3 +1,5 @@
+import GatewayBytes
+
 /// An IPv4 or IPv6 address, held as the number it is.
 ///
 /// Built from text by a strict reader of its own, never by the resolver: `inet_aton` and `getaddrinfo` take
@@ -73,18 +75,26 @@ extension IPAddress: CustomStringConvertible {
 
     /// Appends what ``description`` says, without making a string.
     package func append(to output: inout [UInt8]) {
+        output.append(addingCapacity: Self.longestText) { append(to: &$0) }
+    }
+
+    /// Most bytes that the written form takes.
+    package static let longestText = 39
+
+    /// Appends the same where ``longestText`` bytes are free.
+    package func append(to output: inout OutputSpan<UInt8>) {
         switch form {
         case .v4(let value):
             Self.appendQuad(value, to: &output)
         case .v6(let value) where value >> 32 == 0xFFFF:
-            output.append(contentsOf: "::ffff:".utf8)
+            output.append("::ffff:")
             Self.appendQuad(UInt32(truncatingIfNeeded: value), to: &output)
         case .v6(let value):
             Self.appendGroups(value, to: &output)
         }
     }
 
-    private static func appendQuad(_ value: UInt32, to output: inout [UInt8]) {
+    private static func appendQuad(_ value: UInt32, to output: inout OutputSpan<UInt8>) {
         for place in 0..<4 {
             if place > 0 { output.append(UInt8(ascii: ".")) }
             let part = UInt8(truncatingIfNeeded: value >> UInt32(24 - 8 * place))
@@ -94,14 +104,14 @@ extension IPAddress: CustomStringConvertible {
         }
     }
 
-    private static func appendGroups(_ value: UInt128, to output: inout [UInt8]) {
+    private static func appendGroups(_ value: UInt128, to output: inout OutputSpan<UInt8>) {
         func group(_ index: Int) -> UInt16 { UInt16(truncatingIfNeeded: value >> UInt128(112 - 16 * index)) }
 
         let zeros = longestZeroRun(group)
         var index = 0
         while index < 8 {
             if index == zeros.lowerBound, !zeros.isEmpty {
-                output.append(contentsOf: "::".utf8)
+                output.append("::")
                 index = zeros.upperBound
                 continue
             }
@@ -125,7 +135,7 @@ extension IPAddress: CustomStringConvertible {
         return longest
     }
 
-    private static func appendHexadecimal(_ value: UInt16, to output: inout [UInt8]) {
+    private static func appendHexadecimal(_ value: UInt16, to output: inout OutputSpan<UInt8>) {
         var started = false
         for shift in [12, 8, 4, 0] as [UInt16] {
             let digit = UInt8(truncatingIfNeeded: value >> shift & 0xF)

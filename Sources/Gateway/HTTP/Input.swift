@@ -99,6 +99,11 @@ internal import Glibc
         return index
     }
 
+    @inline(__always)
+    func equals(_ other: Input) -> Bool {
+        unsafe count == other.count && memcmp(base, other.base, count) == 0
+    }
+
     /// Equal but for the case of ASCII letters.
     @inline(__always)
     func equalsIgnoringCase(_ other: Input) -> Bool {

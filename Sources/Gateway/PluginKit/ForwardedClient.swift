@@ -1,3 +1,4 @@
+import GatewayBytes
 package import GatewayHTTP
 package import GatewayTelemetry
 
@@ -34,17 +35,20 @@ package struct ForwardedClient: Sendable {
     }
 
     /// `for=192.0.2.1;proto=https;host="example.com"` (RFC 7239).
-    fileprivate func writeForwarded(to value: inout [UInt8]) {
+    fileprivate func writeForwarded(to value: inout OutputSpan<UInt8>) {
         let isV6 = address.bitWidth == 128
-        value.append(contentsOf: (isV6 ? "for=\"[" : "for=").utf8)
+        value.append(isV6 ? "for=\"[" : "for=")
         address.append(to: &value)
-        value.append(contentsOf: (isV6 ? "]\";proto=" : ";proto=").utf8)
-        value.append(contentsOf: (isSecure ? "https" : "http").utf8)
+        value.append(isV6 ? "]\";proto=" : ";proto=")
+        value.append(isSecure ? "https" : "http")
         guard !host.isEmpty else { return }
-        value.append(contentsOf: ";host=\"".utf8)
-        value.append(contentsOf: host.utf8)
-        value.append(UInt8(ascii: "\""))
+        value.append(";host=\"")
+        value.append(text: host)
+        value.append("\"")
     }
+
+    /// Most bytes that ``writeForwarded(to:)`` appends.
+    fileprivate var forwardedRoom: Int { IPAddress.longestText + host.utf8.count + 32 }
 }
 
 extension HeaderFields {
@@ -53,10 +57,10 @@ extension HeaderFields {
     ///
     /// - Throws: If the host is not one that a request may carry.
     package mutating func append(_ client: ForwardedClient) throws(FieldValueError) {
-        try append(.xForwardedFor) { client.address.append(to: &$0) }
+        try append(.xForwardedFor, room: IPAddress.longestText) { client.address.append(to: &$0) }
         append(.xForwardedProto, client.isSecure ? "https" : "http")
         if !client.host.isEmpty { try append(.xForwardedHost, checking: client.host) }
-        try append(.forwarded) { client.writeForwarded(to: &$0) }
+        try append(.forwarded, room: client.forwardedRoom) { client.writeForwarded(to: &$0) }
         if let certificate = client.certificate { append(certificate) }
         append(client.requestID)
     }

@@ -34,13 +34,17 @@ package struct MonotonicTime: Hashable, Comparable, Sendable {
 }
 
 extension Duration {
+    private static var attosecondsPerNanosecond: UInt64 { 1_000_000_000 }
+
     /// Nanoseconds, at least zero, at most what 64 bits hold.
     package var wholeNanoseconds: UInt64 {
-        let (seconds, attoseconds) = components
-        guard seconds >= 0, attoseconds >= 0 else { return 0 }
-        let (scaled, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, carry) = scaled.addingReportingOverflow(UInt64(attoseconds / 1_000_000_000))
-        return overflow || carry ? .max : sum
+        let attoseconds = attoseconds
+        guard attoseconds >= 0 else { return 0 }
+        let high = UInt64(truncatingIfNeeded: attoseconds >> 64)
+        let low = UInt64(truncatingIfNeeded: attoseconds)
+        // One instruction, as long as the quotient fits: `components` takes 200, and every request has its deadlines.
+        guard high < Self.attosecondsPerNanosecond else { return .max }
+        return Self.attosecondsPerNanosecond.dividingFullWidth((high, low)).quotient
     }
 }
 

@@ -137,11 +137,11 @@ extension HTTPConnection: RequestBodySource {
         }
     }
 
-    /// Reads past the chunks that are here already of a body that no handler read. If they are none, that is the answer:
-    /// a request is not good because nobody looked at the rest of it (RFC 9112 §7.1, §11.2).
-    func checkUnreadBody(of request: Request, before response: Response) -> Response {
+    /// Reads past the chunks that are here already of a body that no handler read. If they are none, the answer is what
+    /// this returns: a request is not good because nobody looked at the rest of it (RFC 9112 §7.1, §11.2).
+    func refusalOfUnreadBody(of request: Request, before response: Response) -> Response? {
         guard case .chunked = body.rest, response.body.isWhole, !body.expectsContinue, inputWaiter == nil else {
-            return response
+            return nil
         }
         var discarded = 0
         do {
@@ -149,12 +149,10 @@ extension HTTPConnection: RequestBodySource {
                 try countBody(chunk)
                 discarded += chunk.count
             }
-            return response
         } catch let fault as GatewayFault {
             return fault.response(requestID: request.id)
-        } catch {
-            return response
-        }
+        } catch {}
+        return nil
     }
 
     /// Reads past what is left of a body nobody wanted; `false` if that is too much, and the connection must close.

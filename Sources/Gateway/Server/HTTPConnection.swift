@@ -163,7 +163,8 @@ import PluginKit
         phase = .handling
         stream.deadline = .distantFuture
         let started = stream.loop.now
-        let response = checkUnreadBody(of: request, before: await respond(to: request))
+        var response = await respond(to: request)
+        if let refusal = refusalOfUnreadBody(of: request, before: response) { response = refusal }
         if case .webSocket(let upgrade) = response.body {
             // Who left meanwhile gets no socket: nobody would ever close it.
             guard stream.isOpen, let refusal = open(upgrade, with: response.fields, for: request, started: started)
@@ -176,6 +177,7 @@ import PluginKit
         return await mayContinue()
     }
 
+    @inline(__always)
     private func respond(to request: Request) async -> Response {
         do {
             let found = server.findRoute(of: request, in: router)

@@ -5,6 +5,8 @@ extension ByteStream {
     final class Ends {
         /// How reading ended; nothing is read after that.
         var input: Received?
+        /// ``ByteStream/sent`` at that moment.
+        var sentAtInputEnd: UInt64 = 0
         /// Writing failed: nothing is written after that, what the peer had sent is still read.
         var outputFailure: StreamEnd?
         var finishPatience = Duration.zero
@@ -23,7 +25,11 @@ extension ByteStream {
 
     var inputEnd: Received? {
         get { ends?.input }
-        set { madeEnds.input = newValue }
+        set {
+            let ends = madeEnds
+            ends.input = newValue
+            ends.sentAtInputEnd = sent
+        }
     }
 
     var outputFailure: StreamEnd? {
@@ -80,13 +86,21 @@ extension ByteStream {
 
     func beginLinger() {
         // One attempt: a peer whose window is full will not miss the notice.
-        _ = cipher?.shutdown()
-        Socket.finishSending(descriptor.number)
+        if !peerHasLeft { _ = cipher?.shutdown() }
+        // Nothing is left to read, and closing tells the peer as well.
         guard inputEnd == nil else { return end(.local) }
+        Socket.finishSending(descriptor.number)
         state = .lingering
         crossed = .none
         deadline = loop.now + Self.lingerTime
         refreshInterest()
+    }
+
+    /// Whether the peer has ended its stream and its connection, and was sent nothing since. As a rule nobody is there
+    /// any more, and what is still said to it is answered with a reset (docs/decisions/0002).
+    private var peerHasLeft: Bool {
+        guard sawEnd, case .end = inputEnd else { return false }
+        return sent == ends?.sentAtInputEnd
     }
 
     func drainInput() {

@@ -35,7 +35,7 @@ extension ByteStream {
         case let over:
             let honest = honestEnd(over)
             inputEnd = honest
-            refreshInterest()
+            refreshInterestSoon()
             return honest
         }
     }
@@ -76,7 +76,8 @@ extension ByteStream {
     package func pauseInput() {
         guard wantsInput else { return }
         wantsInput = false
-        refreshInterest()
+        // After its end nothing is asked for anyway.
+        if inputEnd == nil { refreshInterest() }
     }
 
     package func resumeInput() {

@@ -73,6 +73,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         static let deadline: UInt32 = 0
         static let more: UInt32 = 1
         static let writeFailed: UInt32 = 2
+        static let interest: UInt32 = 3
     }
 
     /// - Parameters:
@@ -211,7 +212,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     private func noticeEnd() {
         guard !sawEnd, state != .closed else { return }
         sawEnd = true
-        refreshInterest()
+        refreshInterestSoon()
         handler?.streamPeerFinished()
     }
 
@@ -220,6 +221,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         switch tag {
         case Tag.more: becameReadable()
         case Tag.writeFailed: hungUp()
+        case Tag.interest: refreshInterest()
         default: deadlinePassed()
         }
     }
@@ -235,6 +237,10 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         if !sawEnd { interest.insert(.peerFinished) }
         descriptor.want(interest, on: loop)
     }
+
+    /// The same before the loop waits again. A stream whose peer has ended is as a rule closed within the turn, and then
+    /// the kernel need not be told.
+    func refreshInterestSoon() { loop.callSoon(self, tag: Tag.interest) }
 
     // MARK: Deadline
 

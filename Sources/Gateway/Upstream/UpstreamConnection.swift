@@ -21,6 +21,8 @@ final class UpstreamConnection {
     private(set) var hasBegunAnswer = false
 
     private var parser: ResponseParser
+    /// Kept from answer to answer for its memory.
+    private var head = ResponseHead()
     /// What has arrived and is not used yet, after the first `used` bytes. Filled only while somebody waits for it, so
     /// never larger than a head and the loop's receive buffer.
     private var buffer: [UInt8] = []
@@ -151,12 +153,11 @@ final class UpstreamConnection {
     private func readHead(
         of request: UpstreamRequest, within patience: Duration, upgrades: Bool
     ) async throws -> (head: ResponseHead, bytes: [UInt8]) {
-        var head = ResponseHead()
         isReadingHead = true
         defer { isReadingHead = false }
         for _ in 0..<Self.interimLimit {
             parser.reset()
-            while try !parse(&head, request.method) { try await headArrival(within: patience) }
+            while try !parseHead(answering: request.method) { try await headArrival(within: patience) }
             if head.isInterim {
                 buffer.removeFirst(head.length)
                 continue
@@ -171,7 +172,7 @@ final class UpstreamConnection {
         throw UpstreamError.malformed("too many interim responses")
     }
 
-    private func parse(_ head: inout ResponseHead, _ method: Method) throws -> Bool {
+    private func parseHead(answering method: Method) throws -> Bool {
         let bytes = buffer
         do throws(ResponseError) {
             return try parser.parse(bytes.span, answering: method, into: &head)
@@ -182,6 +183,7 @@ final class UpstreamConnection {
 
     /// Waits for more of the head. Time runs from the end of the request; while that is under way, from its last
     /// progress.
+    @inline(__always)
     private func headArrival(within patience: Duration) async throws {
         while true {
             if let pumpError { throw pumpError }

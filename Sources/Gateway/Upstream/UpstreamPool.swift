@@ -134,9 +134,9 @@ final class UpstreamPool: TimerTarget {
     }
 
     private func origin(of url: HTTPURL, _ destination: DestinationKind) -> PooledOrigin {
-        let key = UpstreamOrigin(bytes: url.originBytes, destination: destination)
         // Most requests go where the last one went, and a comparison is cheaper than a look-up.
-        if let last = lastOrigin, last.key == key { return last }
+        if let last = lastOrigin, last.key.destination == destination, url.hasOrigin(last.key.bytes) { return last }
+        let key = UpstreamOrigin(bytes: url.originBytes, destination: destination)
         let origin = origins[key] ?? PooledOrigin(url, destination)
         origins[origin.key] = origin
         lastOrigin = origin

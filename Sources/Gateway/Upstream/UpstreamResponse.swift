@@ -58,7 +58,8 @@ package final class UpstreamBody {
     /// What is still to come.
     private enum Rest {
         case length(UInt64)
-        case chunked(ChunkedDecoder)
+        /// Boxed: the decoder is large, and most answers have no use for it.
+        indirect case chunked(ChunkedDecoder)
         case untilClose
 
         /// How much to take at once: never more than belongs to the body, if that is known.

@@ -88,6 +88,7 @@ final class Forwarding: Sendable {
     /// opens when asking is of no use, and which upstream to ask stays the group's business.
     ///
     /// - Throws: ``GatewayFault`` for the last upstream that failed, or because all are known to.
+    @inline(__always)
     func ask(
         _ request: Request, _ work: UpstreamGroup.Work,
         _ send: (HTTPURL, UpstreamLease) async throws -> Response

@@ -16,6 +16,7 @@ package struct Tunnel: Plugin {
             settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, store: store,
             log: gateway.log)
         let limit = gateway.rateLimit("requests", RateRules(addresses: .settings))
+        gateway.use(TunnelPathErrors(), on: .everyRequest)
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
         registerAgents(host, with: &gateway)
         registerRights(host, with: &gateway)
@@ -103,19 +104,21 @@ package struct Tunnel: Plugin {
                 consumer(pattern) { try await requests.answer($0, below: prefix.utf8.count, agent: nil) }
             }
         }
-        consumer("/api/tunnel/agents/{agent}/ollama/{path...}") { request in
-            let name = request.capture("agent") ?? ""
-            let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
-            return try await requests.answer(request, below: prefix, agent: name)
-        }
         consumer("/api/tunnel/agents/{owner}/{agent}/ollama/{path...}", sharedHandler(requests))
-        consumer("/api/direct-proxy/{user}/ollama/{path...}") { request in
-            let user = request.capture("user") ?? ""
-            guard let name = TunnelAPI.decoded(user), request.principal?.subject.isExactly(name) == true else {
-                throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
+        for end in ["", "/", "/{path...}"] {
+            consumer("/api/tunnel/agents/{agent}/ollama" + end) { request in
+                let name = request.capture("agent") ?? ""
+                let prefix = "/api/tunnel/agents//ollama".utf8.count + name.utf8.count
+                return try await requests.answer(request, below: prefix, agent: name)
             }
-            let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count
-            return try await requests.answer(request, below: prefix, agent: nil)
+            consumer("/api/direct-proxy/{user}/ollama" + end) { request in
+                let user = request.capture("user") ?? ""
+                guard let name = TunnelAPI.decoded(user), request.principal?.subject.isExactly(name) == true else {
+                    throw GatewayFault(.forbidden, "ACCESS_DENIED", "This path is another user's.")
+                }
+                let prefix = "/api/direct-proxy//ollama".utf8.count + user.utf8.count
+                return try await requests.answer(request, below: prefix, agent: nil)
+            }
         }
     }
 }

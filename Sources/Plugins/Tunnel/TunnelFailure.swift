@@ -161,21 +161,25 @@ struct TunnelErrors: Middleware {
         do {
             return try await next(request)
         } catch let fault as GatewayFault {
-            var json = JSONWriter()
-            json.object { json in
-                json.key("error")
-                json.object { error in
-                    error.member("code", Self.code(of: fault))
-                    error.member("message", fault.message)
-                    error.member("tunnelCode", TunnelFailure.tunnelCode(of: fault))
-                }
-                json.member("requestId", request.id.description)
-                for detail in fault.details { json.member(detail.name, detail.value) }
-            }
-            var fields = ContentTypes.json
-            fields.append(contentsOf: fault.fields)
-            return Response(status: fault.status, fields: fields, body: .bytes(json.bytes))
+            return Self.response(to: fault, request)
         }
+    }
+
+    static func response(to fault: GatewayFault, _ request: Request) -> Response {
+        var json = JSONWriter()
+        json.object { json in
+            json.key("error")
+            json.object { error in
+                error.member("code", code(of: fault))
+                error.member("message", fault.message)
+                error.member("tunnelCode", TunnelFailure.tunnelCode(of: fault))
+            }
+            json.member("requestId", request.id.description)
+            for detail in fault.details { json.member(detail.name, detail.value) }
+        }
+        var fields = ContentTypes.json
+        fields.append(contentsOf: fault.fields)
+        return Response(status: fault.status, fields: fields, body: .bytes(json.bytes))
     }
 
     /// The guide's word for whatever is wrong with a token.
@@ -183,7 +187,26 @@ struct TunnelErrors: Middleware {
         switch fault.status.code {
         case 401: "AUTH_REQUIRED"
         case 413 where fault.code == "content_too_large": "REQUEST_TOO_LARGE"
+        case 400 where fault.code == TunnelPathErrors.code: TunnelFailure.invalidPath.report.code
         default: fault.code
+        }
+    }
+}
+
+/// The same for paths that are refused before any route is looked for: dot segments and bad encodings below the paths of
+/// consumers.
+struct TunnelPathErrors: Middleware {
+    /// What the server calls such a path.
+    static let code = "bad_path"
+    private static let prefixes = ["/api/ollama/", "/ollama/", "/api/direct-proxy/", "/api/tunnel/"]
+
+    func handle(_ request: Request, next: Next) async throws -> Response {
+        do {
+            return try await next(request)
+        } catch let fault as GatewayFault where fault.code == Self.code {
+            let path = request.path
+            guard Self.prefixes.contains(where: { path.hasPrefix($0) }) else { throw fault }
+            return TunnelErrors.response(to: fault, request)
         }
     }
 }

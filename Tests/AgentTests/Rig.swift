@@ -1,0 +1,87 @@
+import GatewayBytes
+import GatewayHTTP
+import GatewayLocks
+import GatewayRuntime
+import GatewayTelemetry
+import GatewayTestSupport
+import GatewayTunnel
+import PluginTesting
+import Testing
+
+@testable import GatewayAgent
+
+/// An agent on a loop of its own, and the gateway that it connects to.
+final class Rig {
+    let far: FarEnd
+    let gateway: GatewayUnderTest
+    let log = MemoryLog()
+    private let thread: LoopThread
+    private let outcome = Outcome<Ending?>()
+    // Safe: touched on the agent's loop only.
+    private final class Box: @unchecked Sendable { var agent: Agent? }
+    private let box = Box()
+
+    /// - Parameters:
+    ///   - words: Options besides `--url`; without a credential among them GATEWAY_TOKEN is `good`.
+    ///   - change: Other limits, so that no test waits long.
+    init(
+        _ words: [String], far: FarEnd = FarEnd(), changing change: (inout AgentLimits) -> Void = { _ in }
+    ) throws {
+        self.far = far
+        gateway = try GatewayUnderTest([FarPlugin.self], settings: ["FAR_ID": far.id])
+        thread = try LoopThread()
+        var limits = AgentLimits()
+        limits.shortestPause = .milliseconds(5)
+        limits.longestPause = .milliseconds(50)
+        limits.renewal = .milliseconds(200)
+        limits.renewalPause = .milliseconds(5)
+        limits.grace = .seconds(20)
+        change(&limits)
+        let all = ["--url", "ws://127.0.0.1:\(gateway.port())", "--name", "desk"] + words
+        let options = try AgentOptions(
+            all, environment: ["GATEWAY_TOKEN": "good"], hostName: "host", limits: limits)
+        let sink = LogSink(limit: .mebibytes(1)) { [log] in log.write($0) }
+        let logger = LogSystem(level: .debug, format: .text, sink: sink).logger("agent")
+        let (box, outcome) = (box, outcome)
+        thread.loop.submit { [loop = thread.loop] in
+            loop.launch {
+                do throws(Ending) {
+                    let agent = try Agent(options, on: loop, log: logger)
+                    box.agent = agent
+                    outcome.set(.success(await agent.run()))
+                } catch {
+                    outcome.set(.failure(error))
+                }
+            }
+        }
+    }
+
+    deinit {
+        stop()
+        try? thread.stop()
+        gateway.stop()
+    }
+
+    func stop() { thread.loop.submit { [box] in box.agent?.stop() } }
+
+    /// How the agent ended; waits for it.
+    func ending() throws -> Ending? { try outcome.value() }
+
+    /// Waits for the agent's hello and its answer; `count` of them since the start.
+    func connected(_ count: Int = 1) throws {
+        let far = far
+        try #require(eventually { far.state.withLock { $0.hellos.count } >= count })
+        try #require(try eventually { try far.onLoop { $0.session?.isAttached == true } })
+    }
+}
+
+/// Waits until a stream is over, and returns what was seen of it.
+func whole(_ consumer: Consumer) throws -> Consumer.Seen {
+    try #require(eventually { consumer.now.isOver }, "the stream never ended: \(consumer.text.prefix(200))")
+    return consumer.now
+}
+
+/// Bytes whose order and completeness show.
+func pattern(_ count: Int, seed: Int = 0) -> [UInt8] {
+    (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8 &+ seed) }
+}
