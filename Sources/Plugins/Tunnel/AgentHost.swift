@@ -59,7 +59,7 @@ final class AgentHost: Sendable {
     // MARK: What happens
 
     func joined(_ record: AgentRecord, replacing older: AgentRecord? = nil) {
-        metrics.agentsConnected.set(directory.count)
+        if older == nil { metrics.agentsConnected.add() }
         metrics.sessions.with(older == nil ? "new" : "takeover").increment()
         let what: StaticString = older == nil ? "agent connected" : "agent took over its name"
         log.info(
@@ -88,8 +88,8 @@ final class AgentHost: Sendable {
 
     private func ended(_ record: AgentRecord) {
         record.grant?.forget(ObjectIdentifier(record))
-        directory.remove(record)
-        metrics.agentsConnected.set(directory.count)
+        // Counted, not set: after a reload another instance counts here too.
+        if directory.remove(record) { metrics.agentsConnected.subtract() }
         log.info("agent left", .string("user", record.user), .string("agent", record.name))
     }
 }
