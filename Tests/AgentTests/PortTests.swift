@@ -42,7 +42,8 @@ struct PortTests {
         let consumer = try rig.far.onLoop { far in
             let consumer = Consumer(far)
             consumer.consumes = false
-            consumer.stream = far.session?.open(.tcp(port: port), ends: true, handler: consumer)
+            consumer.stream = far.session?.open(.tcp(port: port), ends: false, handler: consumer)
+            consumer.stream?.end()
             return consumer
         }
         let window = TunnelTerms().streamWindow
@@ -73,9 +74,10 @@ struct PortTests {
 
     @Test("a connection that is reset ends the stream as broken, and a reset stream the connection")
     func resets() throws {
-        let gone = Guarded(false)
+        let (heard, gone) = (Guarded(false), Guarded(false))
         let server = try Neighbour { talk in
             if try talk.read(1) == [1] { return talk.reset() }
+            heard.withLock { $0 = true }
             _ = talk.readToEnd()
             gone.withLock { $0 = true }
         }
@@ -86,7 +88,7 @@ struct PortTests {
         #expect(try whole(broken).reason == .broken)
         let left = try rig.far.open(.tcp(port: server.port), ends: false)
         try left.write([2])
-        try #require(eventually { left.now.answer != nil })
+        try #require(eventually { heard.withLock { $0 } })
         try left.reset()
         #expect(eventually { gone.withLock { $0 } })
     }

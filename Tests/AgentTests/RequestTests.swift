@@ -61,7 +61,7 @@ struct RequestTests {
             _ = try talk.read(through: "0\r\n\r\n")
             try talk.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
             guard eventually({ next.withLock { $0 } }) else { return }
-            try talk.write("3\r\ntwo\r\n0\r\nTrailer: x\r\n\r\n")
+            try talk.write("3\r\ntwo\r\n0\r\nX-Sum: 1\r\n\r\n")
         }
         let rig = try Rig(["--local", model.url])
         try rig.connected()

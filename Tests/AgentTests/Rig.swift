@@ -16,6 +16,7 @@ final class Rig {
     let gateway: GatewayUnderTest
     let log = MemoryLog()
     private let thread: LoopThread
+    private let sink: LogSink
     private let outcome = Outcome<Ending?>()
     // Safe: touched on the agent's loop only.
     private final class Box: @unchecked Sendable { var agent: Agent? }
@@ -40,7 +41,8 @@ final class Rig {
         let all = ["--url", "ws://127.0.0.1:\(gateway.port())", "--name", "desk"] + words
         let options = try AgentOptions(
             all, environment: ["GATEWAY_TOKEN": "good"], hostName: "host", limits: limits)
-        let sink = LogSink(limit: .mebibytes(1)) { [log] in log.write($0) }
+        sink = LogSink(limit: .mebibytes(1)) { [log] in log.write($0) }
+        sink.start()
         let logger = LogSystem(level: .debug, format: .text, sink: sink).logger("agent")
         let (box, outcome) = (box, outcome)
         thread.loop.submit { [loop = thread.loop] in
@@ -60,6 +62,7 @@ final class Rig {
         stop()
         try? thread.stop()
         gateway.stop()
+        _ = sink.stop(atMost: .seconds(2))
     }
 
     func stop() { thread.loop.submit { [box] in box.agent?.stop() } }

@@ -8,7 +8,7 @@ import socket
 import pytest
 from harness import openai_client, tokens
 from harness.model import Model
-from harness.tunnel import CHAT, USER, Consumer
+from harness.tunnel import CHAT, USER, Consumer, agent_token
 from harness.waiting import until
 from model import ollama
 from model.behaviour import text
@@ -32,12 +32,6 @@ QUESTIONS = {
     "unknown model": ("/api/chat", CHAT | {"model": "nobody"}),
     "no body": ("/v1/completions", {}),
 }
-
-
-@pytest.fixture(scope="module")
-def behind_ingress(shared_tunnels, ingress):
-    """One whose agent and consumers come through nginx."""
-    return shared_tunnels(through=ingress)
 
 
 @pytest.fixture(params=["plain", "ingress"])
@@ -297,3 +291,11 @@ def test_nobody_reaches_anothers_agent(tunnel):
     answer = stranger.ask(f"/api/direct-proxy/{USER}/ollama/api/tags")
     assert (answer.status, answer.error["code"]) == (403, "ACCESS_DENIED")
     assert tunnel.model.requests == []
+
+
+def test_a_user_whose_name_needs_encoding_has_paths_too(tunnel):
+    user = "auth0|some/one"
+    tunnel.start_agent("else", token=agent_token(sub=user))
+    consumer = Consumer(tunnel.origin, tokens.mint(sub=user))
+    assert consumer.ask("/api/direct-proxy/auth0%7csome%2Fone/ollama/api/tags").status == 200
+    assert consumer.ask("/api/direct-proxy/auth0/ollama/api/tags").status == 403

@@ -99,6 +99,7 @@ struct ChannelTests {
             await loop.nextTurn()
             await loop.nextTurn()
             let outcome = (probes.map(\.events).reduce(0, +), replacements.count, replacements.first?.events)
+            probes = []  // they hold what holds them
             for replacement in replacements { replacement.descriptor.close(on: loop) }
             for descriptor in spare + [leftPeer, rightPeer] { close(descriptor) }
             return (outcome.0, outcome.1, outcome.2 ?? -1)

@@ -21,7 +21,7 @@ struct ChildProcessTests {
     @Test("how it failed is told apart")
     func failures() {
         #expect(throws: ChildProcess.Failure.exited(code: 3)) { try output("printf x; exit 3") }
-        #expect(throws: ChildProcess.Failure.exited(code: 127)) { try output("exec /nonexistent 2>&-") }
+        #expect(throws: ChildProcess.Failure.exited(code: 127)) { try output("/nonexistent/program 2>/dev/null") }
         #expect(throws: ChildProcess.Failure.killed(signal: 9)) { try output("kill -9 $$") }
         #expect(throws: ChildProcess.Failure.tooMuch(limit: 100)) { try output("cat /dev/zero") }
     }

@@ -42,12 +42,12 @@ struct SQLiteStoreTests {
     @Test("what was kept is there after a restart")
     func durable() throws {
         let folder = try TestFolder()
-        try withStore(in: folder) { store in
+        try withStore(in: folder) { store async throws in
             _ = try await store.add(enrolment("e1"), replacing: false, atMost: 5)
             _ = try await store.add(share("s1"), atMost: 5)
             try await store.chooseAgent("desk", for: "ann")
         }
-        try withStore(in: folder) { store in
+        try withStore(in: folder) { store async throws in
             #expect(try await store.enrolment("e1") == enrolment("e1"))
             #expect(try await store.share(of: share("s1").parties) == share("s1"))
             #expect(try await store.chosenAgent(of: "ann") == "desk")
@@ -66,7 +66,7 @@ struct SQLiteStoreTests {
         #expect(lines.count == 1)
         #expect(lines.first?.contains("WARN") == true)
         let error = try LoopThread.with { _ in
-            await #expect(throws: TunnelStoreError.self) { try await store.enrolment("e1") }
+            await #expect(throws: TunnelStoreError.self) { _ = try await store.enrolment("e1") }
         }
         guard case .unavailable(let reason)? = error else {
             Issue.record("\(String(describing: error))")

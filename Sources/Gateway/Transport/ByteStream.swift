@@ -195,8 +195,10 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         guard state != .closed else { return }
         if let outputFailure { return end(outputFailure) }
         if let error = Socket.pendingError(descriptor.number, of: "recv") { return end(.failed(error)) }
+        guard isHalfRead else { return end(.peer) }
+        noticeEnd()
         // The kernel would repeat it as long as the handler rests; asked this way it says so once.
-        if isHalfRead { descriptor.want([.edgeTriggered], on: loop) } else { end(.peer) }
+        if isHalfRead { descriptor.want([.edgeTriggered], on: loop) }
     }
 
     /// What the peer sent before it went may be a whole response: it is read as long as somebody wants it.

@@ -36,7 +36,9 @@ final class AgentDirectory: Sendable {
             let outcome: Outcome
             if let place = own.firstIndex(where: { $0.name.isExactly(record.name) }) {
                 let older = own[place]
-                guard older.credential == record.credential else { return .nameTaken }
+                // One whose enrolment was revoked is on its way out, on its own loop.
+                let isGone = older.grant?.isRevoked == true
+                guard isGone || older.credential == record.credential else { return .nameTaken }
                 contents.sessions[older.session] = nil
                 own[place] = record
                 outcome = .replacing(older)

@@ -41,6 +41,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
 
     func opened(_ socket: any WebSocket) {
         self.socket = socket
+        host.metrics.socketsOpened.increment()
         me = LoopBound(self, on: loop)
         helloTimer = loop.setTimer(at: loop.now + host.settings.helloTimeout, for: self)
     }
@@ -233,6 +234,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
 
     func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {
         loop.cancelTimer(helloTimer)
+        host.metrics.socketClosed(code, reason)
         self.socket = nil
         // A circle, for as long as the socket was open.
         defer { me = nil }

@@ -44,8 +44,6 @@ final class ConsumerRequests: Sendable {
         do {
             let answer = try await self.head(of: exchange, from: agent, since: began)
             Self.judge(answer.status, pass, at: request.loop.now)
-            host.metrics.firstByte.observe(
-                microseconds: Int((request.loop.now.nanoseconds - began.nanoseconds) / 1000))
             return response(answer, of: hold, upload, to: request)
         } catch {
             upload?.cancel()
@@ -75,10 +73,20 @@ final class ConsumerRequests: Sendable {
         if let failure = error as? TunnelFailure, failure.isModelsFault { pass.failed(at: now) }
     }
 
-    /// An agent whose connection has just broken gets a shorter time to come back than one that is there to answer.
     private func head(
         of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime,
         until deadline: MonotonicTime = .distantFuture
+    ) async throws -> StreamAnswer {
+        let answer = try await awaitHead(of: exchange, from: agent, since: began, until: deadline)
+        let microseconds = Int(MonotonicTime.read().nanoseconds(since: began) / 1000)
+        host.metrics.firstByte.observe(microseconds: microseconds)
+        agent.traffic.answered(after: microseconds)
+        return answer
+    }
+
+    /// An agent whose connection has just broken gets a shorter time to come back than one that is there to answer.
+    private func awaitHead(
+        of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime, until deadline: MonotonicTime
     ) async throws -> StreamAnswer {
         let back = began + host.settings.connectTimeout
         if !agent.traffic.isAttached, back < deadline {
@@ -157,8 +165,10 @@ final class ConsumerRequests: Sendable {
     /// The next bytes of an answer; `nil` at its end.
     func next(of asked: Asked, on loop: EventLoop, until deadline: MonotonicTime) async throws -> [UInt8]? {
         let idle = loop.now + host.settings.idleTimeout
-        return try await asked.hold.exchange.next(
+        let chunk = try await asked.hold.exchange.next(
             until: min(idle, deadline), orElse: idle < deadline ? .idleTimeout : .callerTimeout)
+        if chunk == nil { host.metrics.answered.increment() }
+        return chunk
     }
 
     private func response(
@@ -168,6 +178,7 @@ final class ConsumerRequests: Sendable {
         for name in Self.ownFields { fields.remove(name) }
         let length = answer.length
         guard request.method != .head, !answer.status.forbidsBody else {
+            host.metrics.answered.increment()
             let body: ResponseBody = length.map { .stream(length: $0) { _ in } } ?? .empty
             return Response(status: answer.status, fields: fields, body: request.method == .head ? body : .empty)
         }
@@ -181,6 +192,7 @@ final class ConsumerRequests: Sendable {
                 while let chunk = try await hold.exchange.next(until: loop.now + idle, orElse: .idleTimeout) {
                     try await writer.write(chunk)
                 }
+                metrics.answered.increment()
             } catch let failure as TunnelFailure {
                 metrics.failed(failure)
                 if length == nil, let notice = kind.notice(of: failure) { try await writer.write(notice) }

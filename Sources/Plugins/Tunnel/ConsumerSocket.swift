@@ -34,6 +34,7 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
     func opened(_ socket: any WebSocket) {
         self.socket = socket
         requests.host.metrics.consumers.add()
+        requests.host.metrics.socketsOpened.increment()
         restartIdleness()
     }
 
@@ -193,6 +194,7 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
     func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {
         loop.cancelTimer(idleTimer)
         requests.host.metrics.consumers.subtract()
+        requests.host.metrics.socketClosed(code, reason)
         self.socket = nil
         for task in running.values { task.cancel() }
         wakeSenders()

@@ -23,6 +23,9 @@ package struct Tunnel: Plugin {
         let requests = ConsumerRequests(host: host)
         registerConsumers(requests, limit, with: &gateway)
         registerSockets(requests, limit, with: &gateway)
+        StatusRoutes.add(TunnelStatus(host: host, breakers: gateway.breakers, limit: limit), to: &gateway)
+        ConfigRoutes.add(settings, to: &gateway)
+        PageRoutes.add(to: &gateway)
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
