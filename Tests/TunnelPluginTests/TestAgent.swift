@@ -6,7 +6,10 @@ import PluginTesting
 
 /// A gateway with the tunnel, where who is an admin may be an agent.
 func makeGateway(_ settings: [String: String] = [:], loops: Int = 1) throws -> GatewayUnderTest {
-    let own = ["TUNNEL_AGENT_PERMISSION": "admin", "TUNNEL_CONNECT_PERMISSION": "admin", "TUNNEL_RESUME_GRACE": "20s"]
+    let own = [
+        "TUNNEL_AGENT_PERMISSION": "admin", "TUNNEL_CONNECT_PERMISSION": "admin", "TUNNEL_RESUME_GRACE": "20s",
+        "TUNNEL_STORE": "none",
+    ]
     return try GatewayUnderTest([Tunnel.self], settings: own.merging(settings) { $1 }, loops: loops)
 }
 

@@ -208,7 +208,7 @@ struct SessionTests {
     @Test("a receiver that uses up everything at once hears of the end before the stream is complete")
     func endBeforeCompletion() throws {
         let link = Link()
-        let end = try #require(link.open(ends: true))
+        let end = try #require(link.open(get(), ends: true))
         try link.settle()
         let served = try #require(link.accepted[1])
         served.stream?.answer(StreamAnswer(status: .ok))
@@ -221,7 +221,7 @@ struct SessionTests {
     @Test("a stream that was answered is never opened again, whatever the agent says it has seen")
     func neverTwice() throws {
         let link = Link()
-        let end = try #require(link.open(ends: true))
+        let end = try #require(link.open(get(), ends: true))
         try link.settle()
         link.accepted[1]?.stream?.answer(StreamAnswer(status: .ok))
         try link.settle()
