@@ -137,7 +137,7 @@ private final class SessionEnd {
     }
 
     private func receive(_ bytes: [UInt8]) {
-        receive { () throws(TunnelViolation) in unsafe try receiveBinary(bytes) }
+        receive { () throws(TunnelViolation) in try receiveBinary(bytes) }
     }
 
     private func receiveBinary(_ bytes: [UInt8]) throws(TunnelViolation) {
