@@ -194,7 +194,7 @@ let package = Package(
         tests(
             of: "SQLite",
             on: [
-                "GatewayBytes", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
+                "GatewayBytes", "GatewayLocks", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
                 "GatewayTestSupport", "PluginTesting", "sqlitewriter",
             ]),
         tests(of: "Echo", on: ["EchoPlugin"]),

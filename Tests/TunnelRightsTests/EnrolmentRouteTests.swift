@@ -77,7 +77,7 @@ struct EnrolmentRouteTests {
 
     @Test("a session whose connection is lost cannot come back after the revocation")
     func revokedWhileAway() throws {
-        let rig = try Rig(["TUNNEL_RESUME_GRACE": "30"])
+        let rig = try Rig(["TUNNEL_RESUME_GRACE": "30s"])
         let (id, credential) = try rig.enrol()
         do { _ = try rig.agent(by: credential) }
         #expect(
