@@ -126,7 +126,7 @@ private final class SessionEnd {
             stream?.consume(count)
         case 12: stream?.answer(StreamAnswer(status: .ok))
         case 13:
-            end?.wasReset = end?.stream?.isOpen == true
+            if stream?.isOpen == true { end?.wasReset = true }
             stream?.reset(.cancelled)
         case 14: resume(id, UInt64(size), what > 127)
         default:
