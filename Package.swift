@@ -24,10 +24,11 @@ func gateway(_ name: String, on dependencies: [Target.Dependency] = [], settings
         swiftSettings: house + settings)
 }
 
-func plugin(_ name: String, on dependencies: [Target.Dependency] = []) -> Target {
+/// - Parameter embedding: Files that become part of the program, as bytes of `PackageResources`.
+func plugin(_ name: String, on dependencies: [Target.Dependency] = [], embedding files: [String] = []) -> Target {
     .target(
         name: "\(name)Plugin", dependencies: ["PluginKit"] + dependencies, path: "Sources/Plugins/\(name)",
-        swiftSettings: house)
+        resources: files.map { .embedInCode($0) }, swiftSettings: house)
 }
 
 /// Built with the tests, so that what the documents show cannot rot; not part of the program.
@@ -125,7 +126,9 @@ let package = Package(
         plugin("Echo"),
         plugin("HLS"),
         plugin("Proxy"),
-        plugin("Tunnel", on: ["GatewaySQLite", "GatewayTunnel"]),
+        plugin(
+            "Tunnel", on: ["GatewaySQLite", "GatewayTunnel"],
+            embedding: ["Page/index.html", "Page/page.css", "Page/page.js", "Page/icon.svg"]),
 
         // 8  the program
         .executableTarget(
@@ -173,9 +176,13 @@ let package = Package(
         tests(of: "Compression", on: ["GatewayCompression", "GatewayTestSupport"]),
         tests(of: "WebSocket", on: ["GatewayWebSocket", "GatewayTestSupport"]),
         tests(of: "Tunnel", on: ["GatewayBytes", "GatewayHTTP", "GatewayTunnel"]),
+        tests(of: "TunnelStatus", on: ["GatewayTunnel", "PluginTesting", "TunnelPlugin"]),
         tests(
             of: "TunnelRights",
             on: ["GatewaySQLite", "GatewayTestSupport", "GatewayTunnel", "PluginKit", "PluginTesting", "TunnelPlugin"]),
+        tests(
+            of: "TunnelPlugin",
+            on: ["GatewayTestSupport", "GatewayTunnel", "PluginKit", "PluginTesting", "TunnelPlugin"]),
         tests(of: "TLS", on: ["COpenSSL", "GatewayTLS"]),
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
@@ -187,7 +194,7 @@ let package = Package(
         tests(
             of: "SQLite",
             on: [
-                "GatewayBytes", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
+                "GatewayBytes", "GatewayLocks", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
                 "GatewayTestSupport", "PluginTesting", "sqlitewriter",
             ]),
         tests(of: "Echo", on: ["EchoPlugin"]),
@@ -223,7 +230,7 @@ if Context.environment["GATEWAY_FUZZ"] != nil {
             name: "fuzz",
             dependencies: [
                 "COpenSSL", "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
-                "GatewayTestSupport", "GatewayWebSocket", "HLSPlugin",
+                "GatewayTestSupport", "GatewayTunnel", "GatewayWebSocket", "HLSPlugin", "TunnelPlugin",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: house))
 }

@@ -146,6 +146,12 @@ def shared_tunnel(shared_tunnels):
     return shared_tunnels()
 
 
+@pytest.fixture(scope="module")
+def behind_ingress(shared_tunnels, ingress):
+    """One whose agent and consumers come through nginx."""
+    return shared_tunnels(through=ingress)
+
+
 @pytest.fixture
 def tunnel(shared_tunnel):
     """The one that the tests of a module share, with a model that behaves and has forgotten."""

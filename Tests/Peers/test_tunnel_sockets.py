@@ -8,7 +8,7 @@ import pytest
 import websocket
 from clients import wscat
 from harness import answers, tokens
-from harness.tunnel import CHAT, UNLIMITED, Socket
+from harness.tunnel import CHAT, UNLIMITED
 from harness.waiting import until
 from model.behaviour import text
 
@@ -20,9 +20,16 @@ def words(body):
     return "".join(json.loads(line)["message"]["content"] for line in body.splitlines())
 
 
+@pytest.fixture(params=["plain", "ingress"])
+def way(request):
+    made = request.getfixturevalue("shared_tunnel" if request.param == "plain" else "behind_ingress")
+    made.forget()
+    return made
+
+
 @pytest.fixture(params=["/", "/ws"])
-def consumer(request, tunnel):
-    with tunnel.socket(request.param) as socket:
+def consumer(request, way):
+    with way.socket(request.param) as socket:
         yield socket
 
 
@@ -35,10 +42,10 @@ def socket(tunnel):
 # The envelope of the guide
 
 
-def test_a_request_is_answered_in_one_message(consumer, tunnel):
+def test_a_request_is_answered_in_one_message(consumer, way):
     answer = consumer.ask("one", method="GET", path="/api/tags", headers={}, body=None)
     assert (answer["type"], answer["requestId"], answer["id"]) == ("response", "one", "one")
-    expected = tunnel.direct.ask("/api/tags")
+    expected = way.direct.ask("/api/tags")
     payload = answer["payload"]
     assert (payload["statusCode"], payload["body"].encode()) == (200, expected.body)
     assert payload["headers"]["content-type"] == expected.field("content-type")
@@ -104,14 +111,14 @@ def begin(socket, tunnel, place, request_id="s"):
     return heard
 
 
-def test_a_stream_comes_chunk_by_chunk(consumer, tunnel):
-    heard = begin(consumer, tunnel, 3)
+def test_a_stream_comes_chunk_by_chunk(consumer, way):
+    heard = begin(consumer, way, 3)
     assert words(heard) == text(3, 16)
-    tunnel.model.release()
+    way.model.release()
     while (message := consumer.hear())["type"] == "response_chunk":
         heard += message["payload"]["body"]
     assert (message["type"], message["requestId"]) == ("response_end", "s")
-    assert heard.encode() == tunnel.direct.ask("/api/chat", value=CHAT).body
+    assert heard.encode() == way.direct.ask("/api/chat", value=CHAT).body
 
 
 def test_answers_come_in_the_order_in_which_they_are_ready(socket, tunnel):
@@ -127,10 +134,10 @@ def test_cancel_reaches_the_model(key, socket, tunnel):
     assert socket.ask("after", method="GET", path="/api/version")["requestId"] == "after"
 
 
-def test_a_socket_that_closes_cancels_what_it_asked(tunnel):
-    with tunnel.socket() as socket:
-        begin(socket, tunnel, 2)
-    assert tunnel.model.last("/api/chat", state="gone")["chunks"] == 2
+def test_a_socket_that_closes_cancels_what_it_asked(way):
+    with way.socket() as socket:
+        begin(socket, way, 2)
+    assert way.model.last("/api/chat", state="gone")["chunks"] == 2
 
 
 def test_an_answer_that_breaks_off_ends_with_an_error(socket, tunnel):
@@ -224,8 +231,7 @@ def test_a_user_may_have_three_sockets(tunnels):
         with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
             limited.socket()
         assert refusal.value.status_code == 429
-        other = Socket(limited.gateway, tokens.mint(sub="other"))
-        other.__exit__()
+        stack.enter_context(limited.socket(token=tokens.mint(sub="other")))
     until(lambda: limited.gateway.total("gateway_tunnel_consumers") == 0, "the sockets to be gone")
     with limited.socket() as socket:
         assert socket.ask(method="GET", path="/api/version")["type"] == "response"
@@ -369,12 +375,12 @@ def test_a_page_of_another_origin_reads_nothing(browser, site, for_pages):
 
 def walk(tunnel, path="/ws", token=None):
     """wscat, as the guide calls it."""
-    return wscat.Session(f"{tunnel.gateway.websocket_origin}{path}?token={token or tunnel.token}")
+    return wscat.Session(tunnel.socket_url(path, token), tunnel.authority)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/ws"])
-def test_the_guides_walk_with_wscat(path, tunnel):
-    with walk(tunnel, path) as client:
+def test_the_guides_walk_with_wscat(path, way):
+    with walk(way, path) as client:
         client.connected()
         client.say({"type": "ping", "id": "p", "timestamp": 1})
         assert client.hear()["type"] == "pong"
@@ -382,7 +388,7 @@ def test_the_guides_walk_with_wscat(path, tunnel):
         client.say({"type": "request", "requestId": "1", "payload": {"method": "GET", "path": "/api/version"}})
         answer = client.hear()
         assert (answer["requestId"], answer["payload"]["statusCode"]) == ("1", 200)
-        assert answer["payload"]["body"].encode() == tunnel.direct.ask("/api/version").body
+        assert answer["payload"]["body"].encode() == way.direct.ask("/api/version").body
         assert client.close() == (1000, "")
 
 

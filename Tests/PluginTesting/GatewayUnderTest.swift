@@ -30,7 +30,7 @@ package final class GatewayUnderTest: Sendable {
         let own = [
             "LISTEN_ADDRESS": "127.0.0.1", "WEBSOCKET_PORT": "0", "OPS_LISTEN": "127.0.0.1:0", "LOOPS": "\(loops)",
             "WORKER_THREADS": "1", "MAX_CONNECTIONS": "128", "DRAIN_TIMEOUT": "10s", "DRAIN_JITTER": "0",
-            "PLUGINS": plugins.map { $0.name.text }.joined(separator: ","), "STATE_DIRECTORY": "/nonexistent",
+            "PLUGINS": plugins.map { $0.name.text }.joined(separator: ","), "STATE_DIRECTORY": "/dev/null/state",
             "SUPABASE_JWT_SECRET": Self.secret, "SUPABASE_AUTH_ISSUER": Self.issuer,
             "SUPABASE_AUTH_AUDIENCE": Self.audience,
         ]

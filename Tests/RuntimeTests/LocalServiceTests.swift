@@ -89,10 +89,13 @@ struct LocalServiceTests {
     }
 
     @Test("a path that the kernel cannot hold is refused, and so is a folder that is not there")
-    func paths() {
+    func paths() throws {
         let long = "/tmp/" + String(repeating: "x", count: 110)
         #expect(throws: SystemError("bind", code: ENAMETOOLONG)) { try LocalService.open(at: long) { $0 } }
-        #expect(throws: SystemError("bind", code: ENOENT)) { try LocalService.open(at: "/nonexistent/x") { $0 } }
+        try withFolder { folder in
+            let absent = "\(folder)/absent/x"
+            #expect(throws: SystemError("bind", code: ENOENT)) { try LocalService.open(at: absent) { $0 } }
+        }
     }
 
     @Test("a question that is too long is not answered")

@@ -88,6 +88,16 @@ struct BruteForceTests {
         #expect(try gateway.metric(#"gateway_auth_blocks_total{of="token"}"#) == 1)
     }
 
+    @Test("what is no token at all is told so each time, wherever it comes from, and counts for its address")
+    func rubbish() throws {
+        let gateway = try gateway()
+        for number in 0..<12 {
+            #expect(try ask(gateway, from: "192.0.2.\(number)", "undefined").code == "token_malformed")
+        }
+        for _ in 0..<4 { #expect(try ask(gateway, "undefined").status == 401) }
+        #expect(try ask(gateway, "undefined").status == 429)
+    }
+
     @Test("an ingress that speaks for many is not blocked for one of them, and the one token is")
     func ingress() throws {
         let gateway = try gateway(["TRUSTED_PROXIES": nil])

@@ -155,7 +155,7 @@ struct ClientIdentityTests {
 
     @Test("an unlisted ingress is told of once, with the setting to use, and nobody behind it is blocked")
     func unlisted() throws {
-        let gateway = try gateway(["AUTH_FAILURES_PER_MINUTE": "2"])
+        let gateway = try gateway(["BRUTE_FORCE_THRESHOLD": "2"])
         for _ in 0..<4 {
             #expect(try gateway.ask(get("/secret?token=rubbish", "X-Forwarded-For: 192.0.2.1")).status == 401)
         }
@@ -166,7 +166,7 @@ struct ClientIdentityTests {
 
     @Test("behind a trusted proxy one client is blocked and its neighbour is not, nor the proxy")
     func blocked() throws {
-        let gateway = try gateway(trusting.merging(["AUTH_FAILURES_PER_MINUTE": "2"]) { $1 })
+        let gateway = try gateway(trusting.merging(["BRUTE_FORCE_THRESHOLD": "2"]) { $1 })
         func status(_ fields: String) throws -> Int { try gateway.ask(get("/secret?token=rubbish", fields)).status }
         for _ in 0..<2 { #expect(try status("X-Forwarded-For: 6.6.6.6, 203.0.113.1") == 401) }
         #expect(try status("X-Forwarded-For: 7.7.7.7, 203.0.113.1") == 429)

@@ -12,7 +12,7 @@ struct IssuerTests {
     private func gateway(for issuer: Issuer, _ settings: [String: String?] = [:]) throws -> TestGateway {
         let own: [String: String?] = [
             "SUPABASE_JWT_SECRET": nil, "SUPABASE_AUTH_ISSUER": issuer.url, "JWKS_COOLDOWN": "1",
-            "LOOPS": "2", "AUTH_FAILURES_PER_MINUTE": "0",
+            "LOOPS": "2", "BRUTE_FORCE_THRESHOLD": "0",
         ]
         return try TestGateway(own.merging(settings) { $1 }) { gateway in
             gateway.get("/who", access: .signedIn) { request in .text(request.principal?.subject ?? "nobody") }
@@ -81,7 +81,7 @@ struct IssuerTests {
     func noKeys() throws {
         let issuer = try Issuer(keys: [])
         issuer.goDown()
-        let gateway = try gateway(for: issuer, ["AUTH_FAILURES_PER_MINUTE": "2"])
+        let gateway = try gateway(for: issuer, ["BRUTE_FORCE_THRESHOLD": "2"])
         let token = try issuer.token("one", IssuerKeys.firstPrivate)
         for _ in 0..<4 {
             let answer = try ask(gateway, token)

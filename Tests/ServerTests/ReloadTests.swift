@@ -102,6 +102,7 @@ struct SocketFateTests {
         Row("TRUSTED_PROXIES", "10.0.0.0/8"), Row("CLIENT_IP_HEADER", "none"), Row("LOG_LEVEL", "warn"),
         Row("ACCESS_LOG", "false"), Row("DRAIN_TIMEOUT", "9s"), Row("UPSTREAM_IDLE_TIMEOUT", "5s"),
         Row("AUTH_CLOCK_SKEW", "9s"), Row("AUTH_CACHE_SIZE", "16"), Row("AUTH_FAILURES_PER_MINUTE", "9"),
+        Row("RATE_LIMIT_REQUESTS_PER_MINUTE", "9"), Row("BRUTE_FORCE_THRESHOLD", "9"), Row("BACKPLANE_KEYS", "4096"),
         Row("METRICS_TOKEN", "a token for metrics"), Row("OPS_LISTEN", "127.0.0.2:0"), Row("LOOPS", "4"),
         Row("WEBSOCKET_PATH", "/elsewhere"), Row("PLUGINS", "tuned,scripted"),
         Row("MAX_FRAME_SIZE", "2MiB", all("limits changed")),

@@ -149,16 +149,17 @@ struct ShareRouteTests {
         _ = try shared(rig, more)
     }
 
-    @Test(
-        "what is no share is refused",
-        arguments: [
-            "{}", "[]", chat.replacing("desk", with: "a/b"), chat.replacing("bob", with: ""),
-            chat.replacing("bob", with: "ann"), chat.replacing("[\"GET\"]", with: "[]"),
-            chat.replacing("[\"GET\"]", with: "\"GET\""), chat.replacing("GET", with: "CONNECT"),
-            chat.replacing("/v1/*", with: "/v1/**"), chat.replacing("/v1/*", with: "/../*"),
-            chat.replacing("bob", with: "b\\u0000b"),
-        ])
-    func badShare(_ body: String) throws {
-        #expect(try Rig().ask("POST", "/api/tunnel/shares", body).status == 400)
+    @Test("what is no share is refused")
+    func badShare() throws {
+        let rig = try Rig()
+        for body in [
+            "{}", "[]", Self.chat.replacing("desk", with: "a/b"), Self.chat.replacing("bob", with: ""),
+            Self.chat.replacing("bob", with: "ann"), Self.chat.replacing("[\"GET\"]", with: "[]"),
+            Self.chat.replacing("[\"GET\"]", with: "\"GET\""), Self.chat.replacing("GET", with: "CONNECT"),
+            Self.chat.replacing("/v1/*", with: "/v1/**"), Self.chat.replacing("/v1/*", with: "/../*"),
+            Self.chat.replacing("bob", with: "b\\u0000b"),
+        ] {
+            #expect(try rig.ask("POST", "/api/tunnel/shares", body).status == 400)
+        }
     }
 }

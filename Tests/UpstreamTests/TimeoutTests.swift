@@ -113,6 +113,7 @@ struct TimeoutTests {
         let gate = Signal()
         let outcome = try Rig.with(
             ["UPSTREAM_CONNECT_TIMEOUT": "30ms"],
+            workers: WorkerPool(threads: 1),
             names: { _ in
                 gate.wait()
                 return []
@@ -120,6 +121,8 @@ struct TimeoutTests {
         ) { rig in
             let outcome = await rig.failure { _ = try await rig.send(.get, "http://slow.example/") }
             gate.raise()
+            // The only worker has then handed over what it found: not to a loop that has ended.
+            try await rig.loop.offload("afterwards") {}
             return outcome
         }
         #expect(outcome.name == "connectTimedOut")

@@ -2,16 +2,11 @@
 package struct BackplaneSpace: Hashable, Sendable {
     /// What stands for the name: its 64-bit FNV-1a hash. Names are the program's own, so nobody can make two collide.
     package let id: UInt64
-    /// How people call it, such as `tunnel.requests.user`.
-    package let name: String
 
+    /// - Parameter name: Such as `rate.tunnel.requests.user`.
     package init(_ name: String) {
-        self.name = name
         id = name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
-
-    package static func == (left: BackplaneSpace, right: BackplaneSpace) -> Bool { left.id == right.id }
-    package func hash(into hasher: inout Hasher) { hasher.combine(id) }
 }
 
 /// Of whom something is remembered: 128 bits that whoever asks has made of an address or a digest, within one space.

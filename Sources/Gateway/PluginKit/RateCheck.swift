@@ -11,7 +11,7 @@ final class RateLimitCore: Sendable {
     let service: RateLimitService
     let log: Logger
     private let own: RateTable?
-    private let violations: [RateRefusal.Kind: Counter]
+    let violations: [RateRefusal.Kind: Counter]
 
     /// Where each of its rules counts.
     struct Spaces {
@@ -67,13 +67,14 @@ struct RateCheck {
     private let now: UInt64
     private let cost: UInt64
     private var step = Step.asking
-    private var tasks: [BackplaneTask] = []
+    /// What is asked of everybody, in the first step.
+    private var asked: [BackplaneTask] = []
+    /// What is asked of an address that has strikes, in those that follow.
+    private var more: [BackplaneTask] = []
     private var entry: RateTable.Entry?
     private var address: RateTable.Address?
     private var addressKey: (high: UInt64, low: UInt64) = (0, 0)
     private var leaseID: LeaseID?
-    private var leaseTask: BackplaneTask?
-    private var standings: [RateFields.Standing] = []
     private(set) var refusal: RateRefusal?
 
     /// - Parameter holding: Whether a place among concurrent requests is taken too.
@@ -82,6 +83,7 @@ struct RateCheck {
         self.subject = subject
         self.now = now.nanoseconds
         cost = use.requests
+        asked.reserveCapacity(4)
         let table = core.table()
         if let rule = table.addresses, let client = subject.address, use.requests > 0,
             subject.user == nil || rule.rule.whom == .everybody
@@ -95,7 +97,7 @@ struct RateCheck {
             self.entry = entry
             askUser(user, entry.allowance, use, holding: holding)
         }
-        if tasks.isEmpty { step = .over }
+        if asked.isEmpty { step = .over }
     }
 
     private mutating func askAddress(_ rule: AddressRule) {
@@ -126,7 +128,7 @@ struct RateCheck {
 
     private mutating func add(
         _ space: BackplaneSpace, _ key: (high: UInt64, low: UInt64), _ operation: BackplaneOperation
-    ) { tasks.append(BackplaneTask(BackplaneKey(space, key.high, key.low), operation)) }
+    ) { asked.append(BackplaneTask(BackplaneKey(space, key.high, key.low), operation)) }
 
     // MARK: Running
 
@@ -134,65 +136,62 @@ struct RateCheck {
     ///
     /// - Returns: Whether that was to the end; ``run()`` goes on from where it stopped.
     mutating func runAtOnce() -> Bool {
+        let backplane = core.service.backplane
         while step != .over {
-            guard core.service.backplane.performAtOnce(&tasks, now: now) else { return false }
+            guard
+                step == .asking
+                    ? backplane.performAtOnce(&asked, now: now) : backplane.performAtOnce(&more, now: now)
+            else { return false }
             advance()
         }
         return true
     }
 
     mutating func run() async {
+        let backplane = core.service.backplane
         while step != .over {
-            await core.service.backplane.settle(&tasks, now: now)
+            if step == .asking {
+                await backplane.settle(&asked, now: now)
+            } else {
+                await backplane.settle(&more, now: now)
+            }
             advance()
         }
     }
 
     private mutating func advance() {
         switch step {
-        case .asking, .suspecting:
-            note()
-            let refused = tasks.first { $0.answer?.isGranted == false }
-            let strikes = tasks.first { $0.key.space == core.spaces.violations.id }?.answer?.count ?? 0
-            if let refused {
-                refuse(refused)
-            } else if step == .asking, let rule = address?.rule.escalation,
-                strikes >= UInt64(max(1, rule.suspiciousAfter))
-            {
-                step = .suspecting
-                tasks.removeAll(keepingCapacity: true)
-                add(core.spaces.suspicious, addressKey, .take(rule.suspiciousRate, cost: cost))
-            } else {
-                step = .over
-            }
-        case .striking:
-            tellBlock()
+        case .asking:
             step = .over
+            if let refused = Self.refused(asked) {
+                refuse(refused)
+            } else if let rule = address?.rule.escalation, strikes >= UInt64(max(1, rule.suspiciousAfter)) {
+                step = .suspecting
+                more = [aboutAddress(core.spaces.suspicious, .take(rule.suspiciousRate, cost: cost))]
+            }
+        case .suspecting:
+            step = .over
+            asked += more
+            if let refused = Self.refused(more) { refuse(refused) }
+        case .striking:
+            step = .over
+            tellBlock()
         case .over: break
         }
     }
 
-    /// Keeps what the response will tell.
-    private mutating func note() {
-        for task in tasks {
-            guard let answer = task.answer else { break }
-            if let standing = standing(task, answer) { standings.append(standing) }
-            if task.key.space == core.spaces.leases.id { leaseTask = task }
-        }
+    /// The task that ended its batch.
+    private static func refused(_ tasks: [BackplaneTask]) -> BackplaneTask? {
+        for place in tasks.indices where tasks[place].answer?.isGranted == false { return tasks[place] }
+        return nil
     }
 
-    private func standing(_ task: BackplaneTask, _ answer: BackplaneAnswer) -> RateFields.Standing? {
-        switch (task.operation, task.key.space) {
-        case (.take(let rate, _), core.spaces.requests.id):
-            RateFields.Standing(policy: entry?.requests ?? [], limit: rate.burst, answer: answer, isTimed: true)
-        case (.take(let rate, _), core.spaces.address.id):
-            RateFields.Standing(policy: address?.requests ?? [], limit: rate.burst, answer: answer, isTimed: true)
-        case (.take(let rate, _), core.spaces.suspicious.id):
-            RateFields.Standing(policy: address?.suspicious ?? [], limit: rate.burst, answer: answer, isTimed: true)
-        case (.hold(_, let limit, _), _):
-            RateFields.Standing(policy: entry?.concurrent ?? [], limit: limit, answer: answer, isTimed: false)
-        default: nil
-        }
+    private var strikes: UInt64 {
+        asked.first { $0.key.space == core.spaces.violations.id }?.answer?.count ?? 0
+    }
+
+    private func aboutAddress(_ space: BackplaneSpace, _ operation: BackplaneOperation) -> BackplaneTask {
+        BackplaneTask(BackplaneKey(space, addressKey.high, addressKey.low), operation)
     }
 
     // MARK: Refusing
@@ -205,10 +204,11 @@ struct RateCheck {
         guard !refusal.isOfUser, refusal.kind != .blocked, subject.user == nil, let rule = address?.rule.escalation
         else { return }
         step = .striking
-        tasks.removeAll(keepingCapacity: true)
-        // One a second at most: behind this task the strike is not reached more often.
-        add(core.spaces.pace, addressKey, .take(Rate(1, per: 1_000_000_000), cost: 1))
-        add(core.spaces.violations, addressKey, .strike(rule.block, adding: 1))
+        // One a second at most: behind the first task the strike is not reached more often.
+        more = [
+            aboutAddress(core.spaces.pace, .take(Rate(1, per: 1_000_000_000), cost: 1)),
+            aboutAddress(core.spaces.violations, .strike(rule.block, adding: 1)),
+        ]
     }
 
     private func refusal(of task: BackplaneTask) -> RateRefusal {
@@ -231,7 +231,7 @@ struct RateCheck {
     }
 
     private func tellBlock() {
-        guard let rule = address?.rule.escalation?.block, let answer = tasks.last?.answer, !answer.isGranted,
+        guard let rule = address?.rule.escalation?.block, let answer = more.last?.answer, !answer.isGranted,
             answer.count == rule.threshold, let client = subject.address
         else { return }
         core.log.warn(
@@ -243,21 +243,39 @@ struct RateCheck {
 
     /// The place that was taken, as what holds it.
     func lease(on loop: EventLoop) -> RateLease? {
-        guard let leaseID, let leaseTask, leaseTask.isGranted else { return nil }
-        return RateLease(
-            leaseTask, leaseID, limit: leaseTask.operation.limit, backplane: core.service.backplane, loop: loop)
+        guard let leaseID, let task = asked.last(where: { $0.key.space == core.spaces.leases.id }), task.isGranted
+        else { return nil }
+        return RateLease(task, leaseID, limit: task.operation.limit, backplane: core.service.backplane, loop: loop)
     }
 
     /// Tells a client where it stands.
+    ///
+    /// The fields of one number tell of the rule that refused, else of the user's rate.
     func appendFields(to fields: inout HeaderFields) {
-        // The user's own standing is what the fields of one number tell of; the refusing rule's, if there is one.
-        var order = standings
-        if let refused = order.firstIndex(where: { !$0.answer.isGranted }) {
-            order.swapAt(0, refused)
-        } else if let own = order.firstIndex(where: { $0.isTimed && $0.policy.starts(with: "\"user\"".utf8) }) {
-            order.swapAt(0, own)
+        guard !asked.isEmpty else { return }
+        var standings: [RateFields.Standing] = []
+        standings.reserveCapacity(asked.count)
+        for task in asked {
+            guard let answer = task.answer else { break }
+            guard let standing = standing(task, answer) else { continue }
+            let comesFirst = !answer.isGranted || task.key.space == core.spaces.requests.id
+            standings.insert(standing, at: comesFirst ? 0 : standings.count)
         }
-        RateFields.append(order, to: &fields)
+        RateFields.append(standings, to: &fields)
+    }
+
+    private func standing(_ task: BackplaneTask, _ answer: BackplaneAnswer) -> RateFields.Standing? {
+        switch (task.operation, task.key.space) {
+        case (.take(let rate, _), core.spaces.requests.id):
+            RateFields.Standing(policy: entry?.requests ?? [], limit: rate.burst, answer: answer, isTimed: true)
+        case (.take(let rate, _), core.spaces.address.id):
+            RateFields.Standing(policy: address?.requests ?? [], limit: rate.burst, answer: answer, isTimed: true)
+        case (.take(let rate, _), core.spaces.suspicious.id):
+            RateFields.Standing(policy: address?.suspicious ?? [], limit: rate.burst, answer: answer, isTimed: true)
+        case (.hold(_, let limit, _), _):
+            RateFields.Standing(policy: entry?.concurrent ?? [], limit: limit, answer: answer, isTimed: false)
+        default: nil
+        }
     }
 }
 

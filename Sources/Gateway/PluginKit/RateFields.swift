@@ -38,28 +38,41 @@ enum RateFields {
         let isTimed: Bool
     }
 
+    /// Adds a field of digits, names of this program and punctuation: nothing of it is ever refused.
+    private static func append(
+        _ name: HeaderName, to fields: inout HeaderFields, _ write: (inout [UInt8]) -> Void
+    ) {
+        var text: [UInt8] = []
+        text.reserveCapacity(128)
+        write(&text)
+        unsafe text.withUnsafeBytes { text in try? unsafe fields.append(name, checking: text) }
+    }
+
     /// Adds all fields.
     ///
     /// - Parameter standings: The rules that were asked; the first is the one that the X-RateLimit fields tell of.
     static func append(_ standings: [Standing], to fields: inout HeaderFields) {
         guard let first = standings.first else { return }
-        // Digits, names of this program and punctuation: nothing is ever refused here.
-        try? fields.append(policyName) { text in
-            for (place, standing) in standings.enumerated() {
-                if place > 0 { text.append(contentsOf: [0x2C, 0x20]) }
-                text.append(contentsOf: standing.policy)
-            }
-        }
-        try? fields.append(standingName) { text in
-            for (place, standing) in standings.enumerated() {
-                if place > 0 { text.append(contentsOf: [0x2C, 0x20]) }
-                standing.append(to: &text)
-            }
-        }
+        append(policyName, list(standings) { $1 += $0.policy }, to: &fields)
+        append(standingName, list(standings) { $0.append(to: &$1) }, to: &fields)
         let reset = WallClock.read().seconds + Int64(seconds(first.answer.resetAfter))
         fields.append(limitName, decimal: Int(clamping: first.limit))
         fields.append(remainingName, decimal: Int(clamping: first.answer.count))
         fields.append(resetName, decimal: Int(reset))
+    }
+
+    private static func list(_ standings: [Standing], _ write: (Standing, inout [UInt8]) -> Void) -> [UInt8] {
+        var text: [UInt8] = []
+        for (place, standing) in standings.enumerated() {
+            if place > 0 { text += [0x2C, 0x20] }
+            write(standing, &text)
+        }
+        return text
+    }
+
+    private static func append(_ name: HeaderName, _ text: [UInt8], to fields: inout HeaderFields) {
+        // Digits, names of this program and punctuation: nothing is ever refused here.
+        unsafe text.withUnsafeBytes { try? unsafe fields.append(name, checking: $0) }
     }
 
     /// Whole seconds of a time that is not over yet: rounded up, 1 at least.

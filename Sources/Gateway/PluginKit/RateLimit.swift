@@ -61,6 +61,11 @@ package struct RateLimit: Middleware {
         }
     }
 
+    /// How often it has refused, by what was used up, since the process started.
+    package var violations: [(kind: RateRefusal.Kind, count: Int)] {
+        RateRefusal.Kind.allCases.map { ($0, Int(clamping: core.violations[$0]?.value ?? 0)) }
+    }
+
     // MARK: Messages
 
     /// Counts what somebody is about to use, without waiting where that is possible: with the driver in memory always.
@@ -68,7 +73,7 @@ package struct RateLimit: Middleware {
     /// - Parameter loop: The one the caller is on.
     package func check(_ use: RateUse, of subject: RateSubject, on loop: EventLoop) -> RateVerdict {
         var check = RateCheck(core, use, of: subject, holding: false, now: loop.now)
-        guard check.runAtOnce() else { return .undecided(RateQuestion(check: check)) }
+        guard check.runAtOnce() else { return .undecided(RateQuestion(check)) }
         return check.refusal.map { .refused($0) } ?? .allowed
     }
 
@@ -108,8 +113,10 @@ package enum RateVerdict {
 }
 
 /// A question to another machine that was not sent yet.
-package struct RateQuestion {
-    fileprivate let check: RateCheck
+package final class RateQuestion {
+    private let check: RateCheck
+
+    fileprivate init(_ check: RateCheck) { self.check = check }
 
     /// Asks.
     ///

@@ -13,6 +13,10 @@ package enum Access: Hashable, Sendable {
     case signedIn
     /// A verified token with the admin permission, exactly.
     case admin
+    /// The same, or METRICS_TOKEN: for figures that a scraper reads.
+    case operators
+    /// Anybody, and more is told to operators: see ``Request/isOperator``. A token that is not good is overlooked.
+    case anyoneRecognised
 }
 
 /// A port of the gateway. The main one is always there; a plugin may open the port its guide promises.

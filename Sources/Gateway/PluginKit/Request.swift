@@ -30,6 +30,9 @@ package import GatewayRuntime
     package var client: RequestClient
     /// Who sent it, once its token was verified.
     package var principal: Principal?
+    /// Whether METRICS_TOKEN or the admin permission was shown, on routes of ``Access/operators`` and
+    /// ``Access/anyoneRecognised``; elsewhere `false`.
+    package var isOperator = false
     /// What the route's pattern captured, by name.
     package var captures: [RouteCapture] = []
     /// Set by the server: the plugin whose route answers.
@@ -69,6 +72,7 @@ package import GatewayRuntime
     package func recycle(id: RequestID) {
         self.id = id
         principal = nil
+        isOperator = false
         captures.removeAll(keepingCapacity: true)
         plugin = "core"
         normalisedPath = nil

@@ -26,7 +26,17 @@ final class AccessControl: Sendable {
         rules = settings.credentialRules
     }
 
-    func middleware(for access: Access) -> any Middleware { AccessMiddleware(control: self, access: access) }
+    /// - Parameter metricsToken: METRICS_TOKEN, which is not among what tokens of users are checked by.
+    func middleware(for access: Access, metricsToken: Secret?) -> any Middleware {
+        AccessMiddleware(control: self, access: access, metricsToken: metricsToken)
+    }
+
+    /// Who sent a request, if it carries a token that is good.
+    func recognise(_ request: Request) async -> Principal? {
+        let hasCredential = (try? findCredential(of: request)) ?? nil
+        guard hasCredential != nil else { return nil }
+        return try? await identify(request)
+    }
 
     /// Verifies the token of a request.
     ///
@@ -66,7 +76,7 @@ final class AccessControl: Sendable {
             return principal
         case .failure(let error):
             results.with(error.code).increment()
-            if error.isUnproven { await failures.count(suspect, now: request.loop.now) }
+            await failures.count(suspect, error, now: request.loop.now)
             if case .lastChance(let block) = doubt, error.isUnproven { throw Self.throttled(block) }
             throw Self.fault(error)
         }
@@ -136,13 +146,39 @@ final class AccessControl: Sendable {
 private struct AccessMiddleware: Middleware {
     let control: AccessControl
     let access: Access
+    let metricsToken: Secret?
 
     func handle(_ request: Request, next: Next) async throws -> Response {
+        switch access {
+        case .anyone: break
+        case .signedIn: request.principal = try await control.identify(request)
+        case .admin: request.principal = try await admin(request)
+        case .operators:
+            if !isScraper(request) { request.principal = try await admin(request) }
+            request.isOperator = true
+        case .anyoneRecognised:
+            if isScraper(request) {
+                request.isOperator = true
+            } else {
+                request.principal = await control.recognise(request)
+                request.isOperator = request.principal?.isAdmin == true
+            }
+        }
+        return try await next(request)
+    }
+
+    private func admin(_ request: Request) async throws -> Principal {
         let principal = try await control.identify(request)
-        if access == .admin, !principal.isAdmin {
+        guard principal.isAdmin else {
             throw GatewayFault(.forbidden, "admin_required", "This needs a token with the admin permission.")
         }
-        request.principal = principal
-        return try await next(request)
+        return principal
+    }
+
+    private func isScraper(_ request: Request) -> Bool {
+        guard let metricsToken, let sent = request.header(.authorization), sent.hasPrefix("Bearer ") else {
+            return false
+        }
+        return metricsToken.equals(Array(sent.utf8.dropFirst(7)))
     }
 }

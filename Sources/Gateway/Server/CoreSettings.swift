@@ -247,7 +247,8 @@ package struct OperationSettings: Settings {
         accessLog = env.optional(
             exactly: "ACCESS_LOG", default: true, "Whether every answered request is logged, on standard output.")
         metricsToken = env.optional(
-            exactly: "METRICS_TOKEN", "Bearer token that may read `/metrics` on the main port, besides admins.")
+            exactly: "METRICS_TOKEN",
+            "Bearer token that may read `/metrics` on the main port, and what plugins tell operators, besides admins.")
         stateDirectory = env.optional(
             exactly: "STATE_DIRECTORY", default: "/var/lib/gateway",
             "Where the issuer's last good keys are kept for the next start, and the facts of plugins that keep any. The "

@@ -93,10 +93,15 @@ final class FailureGuard: Sendable {
     }
 
     /// Counts a token that is not the issuer's.
-    func count(_ suspect: Suspect, now: MonotonicTime) async {
+    ///
+    /// - Parameter error: What is wrong with it. One that cost no look at a signature, such as the word `undefined`, is
+    ///   counted for its address only: many may send the same, and each shall be told what it is.
+    func count(_ suspect: Suspect, _ error: TokenError, now: MonotonicTime) async {
+        guard error.isUnproven else { return }
+        let costsSignature = error.check == .signature || error.check == .key
         let rules = rules.withLock { $0 }
         guard let block = rules.block else { return }
-        for (holder, key) in keys(of: suspect, rules) {
+        for (holder, key) in keys(of: suspect, rules) where holder == .address || costsSignature {
             guard let space = spaces[holder]?.strikes else { continue }
             let answer = await ask(space, key, .strike(block, adding: 1), now)
             guard let answer, !answer.isGranted, answer.count == block.threshold else { continue }

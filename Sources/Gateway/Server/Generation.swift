@@ -1,4 +1,5 @@
 import GatewayAuth
+import GatewayBytes
 import GatewayConfig
 import GatewayHTTP
 import GatewayRuntime
@@ -95,8 +96,8 @@ final class Generation: Sendable {
     ///   - plugins: Whose routes and middleware these are, besides the core's own.
     ///   - problems: Gets a line for each pair of routes that collide, naming both.
     static func routers(
-        _ registrations: Registrations, of plugins: [PluginInstance], access: AccessControl, metrics: ServerMetrics,
-        problems: inout [String]
+        _ registrations: Registrations, of plugins: [PluginInstance], access: AccessControl, metricsToken: Secret?,
+        metrics: ServerMetrics, problems: inout [String]
     ) -> [EntryPoint: Router] {
         var byEntry: [EntryPoint: [(Route, ResolvedRoute)]] = [.main: [], .operations: []]
         for entry in registrations.entryPoints { byEntry[entry] = [] }
@@ -111,7 +112,9 @@ final class Generation: Sendable {
                 continue
             }
             owners[key] = route.plugin
-            let resolved = resolve(route, key: key, registrations, plugins, access, metrics)
+            let resolved = resolve(route, key: key, registrations, plugins, metrics) {
+                access.middleware(for: $0, metricsToken: metricsToken)
+            }
             byEntry[route.entryPoint, default: []].append((route, resolved))
         }
         let everywhere = registrations.middleware.filter { $0.scope == .everyRequest }.map(\.middleware)
@@ -126,7 +129,7 @@ final class Generation: Sendable {
 
     private static func resolve(
         _ route: Route, key: String, _ registrations: Registrations, _ plugins: [PluginInstance],
-        _ access: AccessControl, _ metrics: ServerMetrics
+        _ metrics: ServerMetrics, gatedBy makeGate: (Access) -> any Middleware
     ) -> ResolvedRoute {
         var outer: [any Middleware] = []
         var inner: [any Middleware] = []
@@ -142,7 +145,7 @@ final class Generation: Sendable {
             if !passed.contains(entry.plugin) { passed.append(entry.plugin) }
         }
         // Middleware for every request (CORS above all) answers before anyone asks for a token.
-        let gate: [any Middleware] = route.access == .anyone ? [] : [access.middleware(for: route.access)]
+        let gate: [any Middleware] = route.access == .anyone ? [] : [makeGate(route.access)]
         return ResolvedRoute(
             plugin: route.plugin, pattern: route.pattern, isWebSocket: route.isWebSocket,
             chain: Chain(middleware: outer + gate + inner, handler: route.handler),

@@ -75,11 +75,11 @@ struct GenerationBuilder: Sendable {
         var registrations = Registrations()
         for plugin in plugins { registrations.append(plugin.registrations) }
         OperationsRoutes(
-            readiness: readiness, metrics: self.metrics.registry, metricsToken: settings.operations.metricsToken,
-            access: access, checks: registrations.healthChecks
+            readiness: readiness, metrics: self.metrics.registry, checks: registrations.healthChecks
         ).add(to: &registrations)
         let routers = Generation.routers(
-            registrations, of: plugins, access: access, metrics: metrics, problems: &problems)
+            registrations, of: plugins, access: access, metricsToken: settings.operations.metricsToken,
+            metrics: metrics, problems: &problems)
         problems += registrations.problems
         guard problems.isEmpty else { throw StartError(problems.joined(separator: "; ")) }
         return Generation(

@@ -7,8 +7,6 @@ import PluginKit
 struct OperationsRoutes {
     let readiness: ReadinessSwitch
     let metrics: Metrics
-    let metricsToken: Secret?
-    let access: AccessControl
     let checks: [HealthCheck]
 
     /// Adds the routes to every entry point that has none of its own at the path.
@@ -20,18 +18,19 @@ struct OperationsRoutes {
             add(&registrations, "/readyz", entry, entry == .operations ? readyInDetail : ready)
         }
         add(&registrations, "/metrics", .operations, exposition)
-        add(&registrations, "/metrics", .main, guardedExposition)
+        add(&registrations, "/metrics", .main, exposition, access: .operators)
     }
 
     private func add(
-        _ registrations: inout Registrations, _ path: String, _ entry: EntryPoint, _ handler: @escaping Handler
+        _ registrations: inout Registrations, _ path: String, _ entry: EntryPoint, _ handler: @escaping Handler,
+        access: Access = .anyone
     ) {
         guard let pattern = RoutePattern(path),
             !registrations.routes.contains(where: { $0.pattern == pattern && $0.entryPoint == entry })
         else { return }
         registrations.routes.append(
             Route(
-                method: .get, pattern: pattern, access: .anyone, entryPoint: entry, plugin: "core", isWebSocket: false,
+                method: .get, pattern: pattern, access: access, entryPoint: entry, plugin: "core", isWebSocket: false,
                 handler: handler))
     }
 
@@ -101,22 +100,6 @@ struct OperationsRoutes {
             var fields = HeaderFields()
             fields.append(.contentType, prometheusContentType)
             return Response(fields: fields, body: .bytes(unsafe buffer.withUnsafeBytes { unsafe Array($0) }))
-        }
-    }
-
-    /// On the main port the numbers are for admins, and for a scraper that knows METRICS_TOKEN.
-    private var guardedExposition: Handler {
-        let (exposition, token, access) = (exposition, metricsToken, access)
-        return { request in
-            if let token, let sent = request.header(.authorization), sent.hasPrefix("Bearer "),
-                token.equals(Array(sent.utf8.dropFirst(7)))
-            {
-                return try await exposition(request)
-            }
-            guard try await access.identify(request).isAdmin else {
-                throw GatewayFault(.forbidden, "admin_required", "This needs a token with the admin permission.")
-            }
-            return try await exposition(request)
         }
     }
 }

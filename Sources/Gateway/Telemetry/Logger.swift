@@ -9,6 +9,8 @@ package final class LogSystem: Sendable {
     private let coloured: Bool
     private let clock: @Sendable () -> WallTime
     private let threshold: Atomic<UInt8>
+    /// What settings say, whatever ``override(level:)`` has said since.
+    private let configured: Atomic<UInt8>
 
     /// - Parameter service: The `service` of every line.
     /// - Parameter coloured: True only if the lines go to a terminal; has no effect on JSON.
@@ -18,6 +20,7 @@ package final class LogSystem: Sendable {
         clock: @escaping @Sendable () -> WallTime = { WallTime.now() }
     ) {
         threshold = Atomic(level.rank)
+        configured = Atomic(level.rank)
         self.format = format
         self.service = service
         self.coloured = coloured
@@ -39,7 +42,14 @@ package final class LogSystem: Sendable {
             let rank = threshold.load(ordering: .relaxed)
             return LogLevel.allCases.first { $0.rank == rank } ?? .info
         }
-        set { threshold.store(newValue.rank, ordering: .relaxed) }
+        set {
+            configured.store(newValue.rank, ordering: .relaxed)
+            threshold.store(newValue.rank, ordering: .relaxed)
+        }
+    }
+
+    func override(level: LogLevel?) {
+        threshold.store(level?.rank ?? configured.load(ordering: .relaxed), ordering: .relaxed)
     }
 
     /// - Parameter component: Which part of the gateway speaks: a module's or a plugin's name.
@@ -74,6 +84,12 @@ package struct Logger: Sendable {
         .logger("silent")
 
     package func isEnabled(_ level: LogLevel) -> Bool { system.isEnabled(level) }
+
+    /// The least severe level that any logger of the process writes.
+    package var level: LogLevel { system.level }
+
+    /// Changes ``level`` until settings are applied anew; `nil` goes back to what they say now.
+    package func override(level: LogLevel?) { system.override(level: level) }
 
     /// The same log under another name, such as `audit`.
     package func named(_ component: StaticString) -> Logger { Logger(system: system, component: component) }

@@ -196,6 +196,12 @@ package struct Histogram: MetricHandle {
         (0...shape.bounds.count).reduce(0) { $0 &+ cells.sum(at: index + $1) }
     }
 
+    /// How many observations lie in each bucket, as of about now: one count per bound, one for what lies above.
+    package var bucketCounts: [UInt64] { (0...shape.bounds.count).map { cells.sum(at: index + $0) } }
+
+    /// Upper bounds of the buckets, in the unit shown, without the infinite one.
+    package var bounds: [Double] { shape.bounds }
+
     /// In the unit shown.
     package var sum: Double { Double(cells.sum(at: index + shape.bounds.count + 1)) / shape.unit.rawPerOne }
 

@@ -36,7 +36,9 @@ final class AgentDirectory: Sendable {
             let outcome: Outcome
             if let place = own.firstIndex(where: { $0.name.isExactly(record.name) }) {
                 let older = own[place]
-                guard older.credential == record.credential else { return .nameTaken }
+                // One whose enrolment was revoked is on its way out, on its own loop.
+                let isGone = older.grant?.isRevoked == true
+                guard isGone || older.credential == record.credential else { return .nameTaken }
                 contents.sessions[older.session] = nil
                 own[place] = record
                 outcome = .replacing(older)
@@ -52,12 +54,15 @@ final class AgentDirectory: Sendable {
     }
 
     /// No effect for one that another has taken the place of.
-    func remove(_ record: AgentRecord) {
+    ///
+    /// - Returns: Whether it was listed.
+    func remove(_ record: AgentRecord) -> Bool {
         let user = Array(record.user.utf8)
-        contents.withLock { contents in
-            guard contents.sessions.removeValue(forKey: record.session) != nil else { return }
+        return contents.withLock { contents in
+            guard contents.sessions.removeValue(forKey: record.session) != nil else { return false }
             contents.agents[user]?.removeAll { $0 === record }
             if contents.agents[user]?.isEmpty == true { contents.agents[user] = nil }
+            return true
         }
     }
 

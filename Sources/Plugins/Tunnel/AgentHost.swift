@@ -6,6 +6,7 @@ final class AgentHost: Sendable {
     let settings: TunnelSettings
     let directory: AgentDirectory
     let metrics: TunnelMetrics
+    let ledger: UserLedger
     private let breakers: CircuitBreakers
     let store: any TunnelStore
     let grants = GrantsInUse.ofProcess
@@ -27,6 +28,7 @@ final class AgentHost: Sendable {
         uses = EnrolmentUses(store)
         audit = AuditLog(log)
         directory = AgentDirectory(limit: settings.agents, perUser: settings.agentsPerUser)
+        ledger = UserLedger(limit: settings.rememberedUsers)
         finder = AgentFinder(
             directory: directory, store: store, grants: grants, grace: .seconds(settings.terms.resumeGrace))
     }
@@ -59,7 +61,8 @@ final class AgentHost: Sendable {
     // MARK: What happens
 
     func joined(_ record: AgentRecord, replacing older: AgentRecord? = nil) {
-        metrics.agentsConnected.set(directory.count)
+        ledger.joined(record.user, record.traffic)
+        if older == nil { metrics.agentsConnected.add() }
         metrics.sessions.with(older == nil ? "new" : "takeover").increment()
         let what: StaticString = older == nil ? "agent connected" : "agent took over its name"
         log.info(
@@ -88,8 +91,9 @@ final class AgentHost: Sendable {
 
     private func ended(_ record: AgentRecord) {
         record.grant?.forget(ObjectIdentifier(record))
-        directory.remove(record)
-        metrics.agentsConnected.set(directory.count)
+        // Counted, not set: after a reload another instance counts here too.
+        if directory.remove(record) { metrics.agentsConnected.subtract() }
+        ledger.left(record.user, record.traffic)
         log.info("agent left", .string("user", record.user), .string("agent", record.name))
     }
 }

@@ -70,7 +70,18 @@ final class AgentTraffic: Sendable {
     let bytesFromAgent = Tally()
     /// Of the newest ping, in microseconds; 0 before the first.
     let roundTrip = Tally()
+    /// Answers that have begun, how long their heads took, and when the newest did, in seconds since 1970.
+    let answers = Tally()
+    let answerMicroseconds = Tally()
+    let newestAnswer = Tally()
     private let attached = Atomic(true)
+
+    /// The head of an answer has come.
+    func answered(after microseconds: Int) {
+        answers.add()
+        answerMicroseconds.add(microseconds)
+        newestAnswer.value = Int(WallClock.read().seconds)
+    }
 
     /// Whether it has a carrier now.
     var isAttached: Bool {

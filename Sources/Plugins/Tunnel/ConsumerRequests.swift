@@ -39,12 +39,11 @@ final class ConsumerRequests: Sendable {
         let exchange = Exchange.open(
             .http(head), ends: !hasBody, at: agent, terms: host.settings.terms, on: request.loop)
         let hold = ExchangeHold(exchange, on: request.loop, by: found.grant)
-        let upload = hasBody ? Self.upload(request.body, to: exchange, on: request.loop) : nil
+        let body = request.body
+        let upload = hasBody ? Self.upload(to: exchange, on: request.loop) { try await body.next() } : nil
         do {
             let answer = try await self.head(of: exchange, from: agent, since: began)
             Self.judge(answer.status, pass, at: request.loop.now)
-            host.metrics.firstByte.observe(
-                microseconds: Int((request.loop.now.nanoseconds - began.nanoseconds) / 1000))
             return response(answer, of: hold, upload, to: request)
         } catch {
             upload?.cancel()
@@ -74,14 +73,25 @@ final class ConsumerRequests: Sendable {
         if let failure = error as? TunnelFailure, failure.isModelsFault { pass.failed(at: now) }
     }
 
-    /// An agent whose connection has just broken gets a shorter time to come back than one that is there to answer.
     private func head(
         of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime,
         until deadline: MonotonicTime = .distantFuture
     ) async throws -> StreamAnswer {
-        if !agent.traffic.isAttached {
+        let answer = try await awaitHead(of: exchange, from: agent, since: began, until: deadline)
+        let microseconds = Int(MonotonicTime.read().nanoseconds(since: began) / 1000)
+        host.metrics.firstByte.observe(microseconds: microseconds)
+        agent.traffic.answered(after: microseconds)
+        return answer
+    }
+
+    /// An agent whose connection has just broken gets a shorter time to come back than one that is there to answer.
+    private func awaitHead(
+        of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime, until deadline: MonotonicTime
+    ) async throws -> StreamAnswer {
+        let back = began + host.settings.connectTimeout
+        if !agent.traffic.isAttached, back < deadline {
             do {
-                return try await exchange.head(until: began + host.settings.connectTimeout, orElse: .reconnecting)
+                return try await exchange.head(until: back, orElse: .reconnecting)
             } catch TunnelFailure.reconnecting where agent.traffic.isAttached {}
         }
         let due = began + host.settings.firstByteTimeout
@@ -89,14 +99,18 @@ final class ConsumerRequests: Sendable {
             until: min(due, deadline), orElse: due < deadline ? .firstByteTimeout : .callerTimeout)
     }
 
-    /// Sends the body in a task of its own, so that an answer may begin before it is complete.
+    /// Sends the body in a task of its own, so that an answer may begin before it is complete, and so that a server
+    /// which takes no more of it does not keep the consumer longer than one which takes all and says nothing.
     ///
+    /// - Parameter next: The next piece of the body; `nil` at its end.
     /// - Returns: The task, whose value is the fault in the body, if there was one.
-    private static func upload(_ body: RequestBody, to exchange: Exchange, on loop: EventLoop) -> Upload {
+    private static func upload(
+        to exchange: Exchange, on loop: EventLoop, _ next: @escaping () async throws -> [UInt8]?
+    ) -> Upload {
         let upload = Upload()
         upload.task = loop.launch {
             do {
-                while let chunk = try await body.next() { try await exchange.write(chunk) }
+                while let chunk = try await next() { try await exchange.write(chunk) }
                 try await exchange.finishWriting()
             } catch let fault as GatewayFault {
                 upload.fault = fault
@@ -134,12 +148,10 @@ final class ConsumerRequests: Sendable {
         host.metrics.requests.increment()
         let exchange = Exchange.open(.http(head), ends: body.isEmpty, at: agent, terms: host.settings.terms, on: loop)
         let hold = ExchangeHold(exchange, on: loop, by: found.grant)
+        var rest = body.isEmpty ? nil : body
+        if rest != nil { _ = Self.upload(to: exchange, on: loop) { rest.take() } }
         var answer: StreamAnswer
         do {
-            if !body.isEmpty {
-                try await exchange.write(body)
-                try await exchange.finishWriting()
-            }
             answer = try await self.head(of: exchange, from: agent, since: began, until: deadline)
             Self.judge(answer.status, pass, at: loop.now)
         } catch {
@@ -153,8 +165,10 @@ final class ConsumerRequests: Sendable {
     /// The next bytes of an answer; `nil` at its end.
     func next(of asked: Asked, on loop: EventLoop, until deadline: MonotonicTime) async throws -> [UInt8]? {
         let idle = loop.now + host.settings.idleTimeout
-        return try await asked.hold.exchange.next(
+        let chunk = try await asked.hold.exchange.next(
             until: min(idle, deadline), orElse: idle < deadline ? .idleTimeout : .callerTimeout)
+        if chunk == nil { host.metrics.answered.increment() }
+        return chunk
     }
 
     private func response(
@@ -164,6 +178,7 @@ final class ConsumerRequests: Sendable {
         for name in Self.ownFields { fields.remove(name) }
         let length = answer.length
         guard request.method != .head, !answer.status.forbidsBody else {
+            host.metrics.answered.increment()
             let body: ResponseBody = length.map { .stream(length: $0) { _ in } } ?? .empty
             return Response(status: answer.status, fields: fields, body: request.method == .head ? body : .empty)
         }
@@ -177,6 +192,7 @@ final class ConsumerRequests: Sendable {
                 while let chunk = try await hold.exchange.next(until: loop.now + idle, orElse: .idleTimeout) {
                     try await writer.write(chunk)
                 }
+                metrics.answered.increment()
             } catch let failure as TunnelFailure {
                 metrics.failed(failure)
                 if length == nil, let notice = kind.notice(of: failure) { try await writer.write(notice) }

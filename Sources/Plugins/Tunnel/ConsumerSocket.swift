@@ -34,6 +34,7 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
     func opened(_ socket: any WebSocket) {
         self.socket = socket
         requests.host.metrics.consumers.add()
+        requests.host.metrics.socketsOpened.increment()
         restartIdleness()
     }
 
@@ -60,6 +61,8 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
     }
 
     private func read(_ message: WebSocketMessage, _ socket: any WebSocket) {
+        // It may have left while its limit was looked up: nobody would end what was begun now.
+        guard self.socket != nil else { return }
         guard message.kind == .text else { return socket.close(.unsupportedData, reason: "envelopes are text") }
         do throws(EnvelopeError) {
             switch try Envelope(message.bytes) {
@@ -191,6 +194,7 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
     func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {
         loop.cancelTimer(idleTimer)
         requests.host.metrics.consumers.subtract()
+        requests.host.metrics.socketClosed(code, reason)
         self.socket = nil
         for task in running.values { task.cancel() }
         wakeSenders()

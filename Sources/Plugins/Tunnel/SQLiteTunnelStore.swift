@@ -39,12 +39,11 @@ final class SQLiteTunnelStore: TunnelStore, PluginResource {
     func open() throws {
         do {
             try database.open()
-        } catch let error as SQLiteError {
-            guard error.isForWantOfPlace else { throw error }
-            let reason = "STATE_DIRECTORY cannot be used (\(error))"
-            log.warn(
-                "no enrolments, shares and default agents: STATE_DIRECTORY cannot be used", .error(error))
-            absence.withLock { $0 = reason }
+        } catch let failure as SQLiteOpenFailure {
+            guard failure.reason.isForWantOfPlace else { throw failure }
+            log.warn("no enrolments, shares and default agents: STATE_DIRECTORY cannot be used", .error(failure))
+            // Users are told no paths of this machine.
+            absence.withLock { $0 = "STATE_DIRECTORY cannot be used" }
         }
     }
 

@@ -23,6 +23,9 @@ package struct Tunnel: Plugin {
         let requests = ConsumerRequests(host: host)
         registerConsumers(requests, limit, with: &gateway)
         registerSockets(requests, limit, with: &gateway)
+        StatusRoutes.add(TunnelStatus(host: host, breakers: gateway.breakers, limit: limit), to: &gateway)
+        ConfigRoutes.add(settings, to: &gateway)
+        PageRoutes.add(to: &gateway)
         var origins = CrossOriginPolicy(Self.origins(gateway.context.origins))
         origins.methods = [.get, .head, .post, .put, .patch, .delete, .options]
         origins.requestFields += [ConsumerRequests.agentField]
@@ -44,7 +47,7 @@ package struct Tunnel: Plugin {
         options.limits = MessageLimits(
             frame: .bytes(max(TunnelProtocol.messageSize, settings.terms.dataFrame + DataFrame.size)))
         // Data waits in the session; what else is unsent is small, or its agent has stopped reading.
-        options.slowConsumer = .close(limit: settings.terms.sessionWindow)
+        options.slowConsumer = .close(limit: max(settings.terms.sessionWindow, 8 * TunnelProtocol.messageSize))
         let admission = AgentAdmission(host: host)
         gateway.webSocket("/api/tunnel/agent", access: .signedIn, options: options) { request in
             try admission.byToken(request)

@@ -128,13 +128,14 @@ enum TunnelFailure: Error, Equatable {
         return GatewayFault(report.status, report.code, report.message, source: .upstream, fields: fields)
     }
 
-    /// The number that the guide's clients know a code by; `nil` for codes of others.
+    /// The number that the guide's clients know a code by.
     static func tunnelCode(of fault: GatewayFault) -> String {
         switch (fault.status.code, fault.code) {
         case (401, "token_expired"): "TUNNEL_003"
         case (401, _), (403, "admin_required"), (403, "permission_required"): "TUNNEL_002"
         case (429, _): "TUNNEL_005"
         case (504, _): "TUNNEL_007"
+        case (502, "LLM_UNREACHABLE"): "TUNNEL_004"
         case (502, _): "TUNNEL_001"
         case (503, "CHANNEL_LIMIT"): "TUNNEL_006"
         case (503, "AGENT_RECONNECTING"): "TUNNEL_001"

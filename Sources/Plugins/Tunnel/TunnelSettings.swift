@@ -14,6 +14,7 @@ package struct TunnelSettings: Settings {
     let consumerIdle: Duration
     let maxBody: ByteCount
     let envelopeBody: ByteCount
+    let rememberedUsers: Int
     let agentPermission: String
     let connectPermission: String
     let store: TunnelStoreSettings
@@ -48,6 +49,10 @@ package struct TunnelSettings: Settings {
         envelopeBody = env.optional(
             "ENVELOPE_BODY", default: .mebibytes(1), in: .kibibytes(1) ... .mebibytes(64), bare: .bytes,
             "Largest answer that is sent as one WebSocket message; a larger one must be asked for as a stream.")
+        rememberedUsers = env.optional(
+            "REMEMBERED_USERS", default: 10_000, in: 0...1_000_000,
+            "Users without an agent whose figures are kept for `/api/tunnel/metrics/user/…`; the longest gone are "
+                + "forgotten first.")
         agentPermission = env.optional(
             "AGENT_PERMISSION", default: "tunnel:agent",
             "The permission that a token needs to be an agent. Enrolments need none.")
@@ -76,7 +81,8 @@ package struct TunnelSettings: Settings {
         let grace: Duration = env.optional(
             "RESUME_GRACE", default: .seconds(30), in: .zero ... .seconds(600), bare: .milliseconds,
             "How long an agent whose connection broke may take to come back and go on with its streams.")
-        terms.resumeGrace = Int(grace.components.seconds)
+        // Agents are told whole seconds, and no time at all means another thing than a short one.
+        terms.resumeGrace = Int(grace.components.seconds) + (grace.components.attoseconds > 0 ? 1 : 0)
         return terms
     }
 

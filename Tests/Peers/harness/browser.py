@@ -94,6 +94,12 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def resize(self, width, height):
+        """As if the window had this many CSS pixels."""
+        self._browser._call(
+            "Emulation.setDeviceMetricsOverride", self._session, width=width, height=height, deviceScaleFactor=1,
+            mobile=False)
+
     def start(self, name, script):
         """Runs it in the background; `finish(name)` has its outcome."""
         place = f"window[{json.dumps(name)}]"

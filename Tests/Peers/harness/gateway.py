@@ -45,6 +45,8 @@ class Gateway(Process):
             "SUPABASE_AUTH_ISSUER": tokens.ISSUER,
             "SUPABASE_AUTH_AUDIENCE": tokens.AUDIENCE,
             "TRUSTED_PROXIES": "127.0.0.0/8,::1/128",
+            # Tests that try bad tokens share an address with all others.
+            "BRUTE_FORCE_THRESHOLD": "0",
             # Most tests are not about the end, and it would be waited for at the end of each.
             "DRAIN_GRACE": "0",
             "LOG_LEVEL": "debug",

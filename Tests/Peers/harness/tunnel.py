@@ -1,5 +1,6 @@
 """The whole way of the tunnel: a model server, an agent beside it, the gateway, and consumers who ask."""
 
+import contextlib
 import json
 import subprocess
 import urllib.parse
@@ -51,11 +52,11 @@ def token_file(folder, token):
 class Agent(Process):
     """A `gateway agent` of `gateway`'s, with its credential in a file; `url` leads there by another way.
 
-    `token` may be anybody's; `options` are further words of its command line.
+    `token` may be anybody's; `options` are further words of its command line, `host` is the namespace it runs in.
     """
 
     def __init__(self, folder, gateway, local=None, ports=(), name=NAME, token=None, url=None, authority=None,
-                 options=()):
+                 options=(), host=None):
         words = ["--url", url or gateway.origin, "--name", name]
         words += ["--token-file", token_file(folder, token or agent_token())]
         words += ["--local", local] if local else []
@@ -63,9 +64,10 @@ class Agent(Process):
         words += ["--ca", authority] if authority else []
         self.gateway = gateway
         self._before = self._sessions
-        super().__init__(
-            f"agent-{name}", [binary(), "agent", *words, *options], folder,
-            bare_environment(folder) | {"LOG_LEVEL": "debug"})
+        with host or contextlib.nullcontext():
+            super().__init__(
+                f"agent-{name}", [binary(), "agent", *words, *options], folder,
+                bare_environment(folder) | {"LOG_LEVEL": "debug"})
 
     @property
     def _sessions(self):
@@ -173,11 +175,11 @@ class Reader:
 
 
 class Socket:
-    """A consumer's WebSocket: envelopes as dictionaries. `path` is `/` or the gateway's WEBSOCKET_PATH."""
+    """A consumer's WebSocket: envelopes as dictionaries."""
 
-    def __init__(self, gateway, token, path="/ws"):
-        query = urllib.parse.urlencode({"token": token})
-        self._socket = websocket.create_connection(f"{gateway.websocket_origin}{path}?{query}", timeout=PATIENCE)
+    def __init__(self, url, authority=None):
+        trust = {"ca_certs": str(authority)} if authority else None
+        self._socket = websocket.create_connection(url, timeout=PATIENCE, sslopt=trust)
 
     def __enter__(self):
         return self
@@ -223,16 +225,16 @@ class Tunnel:
         self.gateway = gateway
         self.model = Model(folder / "model")
         self.origin = gateway.origin if through is None else f"https://localhost:{through(gateway).port}"
-        self._authority = authority if through else None
+        self.authority = authority if through else None
         self.token = tokens.mint(sub=USER)
-        self.consumer = Consumer(self.origin, self.token, self._authority)
+        self.consumer = Consumer(self.origin, self.token, self.authority)
         #: The model itself, for comparison.
         self.direct = Consumer(self.model.origin)
         self.agents = []
 
     def start_agent(self, name=NAME, **options):
         """One more that is connected, by default for the model."""
-        settings = {"local": self.model.origin, "url": self.origin, "authority": self._authority} | options
+        settings = {"local": self.model.origin, "url": self.origin, "authority": self.authority} | options
         count = len(self.agents)
         self.agents.append(Agent(self.folder / f"agent-{count}", self.gateway, name=name, **settings))
         return self.agents[-1].wait_until_connected()
@@ -249,8 +251,13 @@ class Tunnel:
     def read(self, path, value):
         return self.consumer.read(f"/api/ollama{path}", value)
 
-    def socket(self, path="/ws"):
-        return Socket(self.gateway, self.token, path)
+    def socket_url(self, path="/ws", token=None):
+        """Where consumers open sockets: `/` or WEBSOCKET_PATH, their token in the query."""
+        query = urllib.parse.urlencode({"token": token or self.token})
+        return f"{self.origin.replace('http', 'ws', 1)}{path}?{query}"
+
+    def socket(self, path="/ws", token=None):
+        return Socket(self.socket_url(path, token), self.authority)
 
     def forget(self):
         """The model behaves, and remembers nothing."""
