@@ -180,6 +180,9 @@ let package = Package(
         tests(
             of: "TunnelRights",
             on: ["GatewaySQLite", "GatewayTestSupport", "GatewayTunnel", "PluginKit", "PluginTesting", "TunnelPlugin"]),
+        tests(
+            of: "TunnelPlugin",
+            on: ["GatewayTestSupport", "GatewayTunnel", "PluginKit", "PluginTesting", "TunnelPlugin"]),
         tests(of: "TLS", on: ["COpenSSL", "GatewayTLS"]),
         tests(of: "Auth", on: ["GatewayAuth", "GatewayTestSupport"]),
         tests(of: "Transport", on: ["GatewayTransport", "GatewayTestSupport"]),
@@ -191,7 +194,7 @@ let package = Package(
         tests(
             of: "SQLite",
             on: [
-                "GatewayBytes", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
+                "GatewayBytes", "GatewayLocks", "GatewayRuntime", "GatewayServer", "GatewaySQLite", "GatewayTelemetry",
                 "GatewayTestSupport", "PluginTesting", "sqlitewriter",
             ]),
         tests(of: "Echo", on: ["EchoPlugin"]),
@@ -227,7 +230,7 @@ if Context.environment["GATEWAY_FUZZ"] != nil {
             name: "fuzz",
             dependencies: [
                 "COpenSSL", "GatewayAuth", "GatewayBytes", "GatewayCompression", "GatewayConfig", "GatewayHTTP",
-                "GatewayTestSupport", "GatewayWebSocket", "HLSPlugin",
+                "GatewayTestSupport", "GatewayTunnel", "GatewayWebSocket", "HLSPlugin", "TunnelPlugin",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: house))
 }

@@ -54,9 +54,9 @@ enum ImportRules {
     static func keepsPluginsApart(_ file: SourceFile) -> [Finding] {
         guard file.path.hasPrefix("Sources/Plugins/") || file.path.hasPrefix("Examples/") else { return [] }
         return file.imports.compactMap { line in
-            guard row(of: line.module) != nil, line.module != "PluginKit", !drivers.contains(line.module) else {
-                return nil
-            }
+            guard row(of: line.module) != nil, line.module != "PluginKit", !drivers.contains(line.module),
+                protocolsOfPlugins[file.module ?? ""] != line.module
+            else { return nil }
             return Finding(file, line: line.line, "a plugin imports PluginKit and its own drivers, not \(line.module)")
         }
     }

@@ -25,6 +25,9 @@ let protocols: Set = [
 /// One for each system outside of the process. A plugin may import those it needs, besides PluginKit.
 let drivers: Set = ["GatewaySQLite"]
 
+/// Protocols that one plugin speaks and the core does not: its plugin may import it, since PluginKit is for what all need.
+let protocolsOfPlugins = ["TunnelPlugin": "GatewayTunnel"]
+
 /// Each C library has one Swift importer, which owns, frees and translates; no C type leaves it.
 ///
 /// OpenSSL is the exception. TLS needs its sessions; Auth needs its keys and digests, since libjwt checks a signature

@@ -1,14 +1,15 @@
 """The tunnel end to end: a model, `gateway agent`, the gateway and consumers; bytes, streams, and what never passes."""
 
+import base64
 import concurrent.futures
 import hashlib
 import json
 import socket
 
 import pytest
-from harness import openai_client, tokens
+from harness import answers, openai_client, tokens
 from harness.model import Model
-from harness.tunnel import CHAT, USER, Consumer, agent_token
+from harness.tunnel import CHAT, UNLIMITED, USER, Consumer, agent_token
 from harness.waiting import until
 from model import ollama
 from model.behaviour import text
@@ -44,6 +45,16 @@ def way(request):
 def fields_of(entry):
     """The fields that the model saw, by lower-case names."""
     return {name.lower(): value for name, value in entry["headers"]}
+
+
+def upload(tunnel, length):
+    """A socket that has said that so many bytes come."""
+    host, _, port = tunnel.gateway.origin.removeprefix("http://").partition(":")
+    sending = socket.create_connection((host, int(port)), timeout=30)
+    sending.sendall(
+        f"POST /api/ollama/api/chat HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {tunnel.token}\r\n"
+        f"Content-Length: {length}\r\n\r\n".encode())
+    return sending
 
 
 # Answers
@@ -134,6 +145,30 @@ def test_an_answer_may_come_before_the_request_has_been_read(tunnel, tmp_path):
     assert not tunnel.model.last("/api/chat")["body_complete"]
 
 
+def test_what_the_model_server_says_of_itself_stays_with_the_agent(tunnel):
+    """Cookies above all: the gateway's origin is not the model server's."""
+    body = bytes(range(256)) * 400
+    server = answers.Server({"/v1/bytes": answers.reply(
+        body, content_type="application/octet-stream", set_cookie="a=b", x_powered_by="model", x_own="kept",
+        access_control_allow_origin="*", alt_svc="h3=\":443\"")})
+    agent = tunnel.start_agent("bytes", local=server.origin)
+    try:
+        answer = tunnel.ask("/v1/bytes", "--header", "X-Tunnel-Agent: bytes")
+        with tunnel.socket() as consumer:
+            message = consumer.ask(method="GET", path="/v1/bytes", agent="bytes")["payload"]
+    finally:
+        agent.stop()
+        server.stop()
+    assert (answer.status, answer.body) == (200, body)
+    assert (answer.field("x-own"), answer.field("content-type")) == ("kept", "application/octet-stream")
+    assert (message["bodyEncoding"], base64.b64decode(message["body"])) == ("base64", body)
+    for fields in (answer.fields, message["headers"]):
+        assert not {"set-cookie", "x-powered-by", "alt-svc"} & fields.keys()
+        assert "Python" not in str(fields.get("server"))
+    # Its own, by ALLOWED_ORIGINS, once.
+    assert answer.fields["access-control-allow-origin"] == ["*"]
+
+
 # Chunk by chunk
 
 
@@ -166,15 +201,32 @@ def test_one_that_reads_nothing_is_in_nobodys_way(tunnel):
         tunnel.model.last_with_chunks("/api/chat", 1)
         with concurrent.futures.ThreadPoolExecutor(9) as pool:
             other = {"model": "llama3.2", "prompt": "Why?", "behaviour": {"chunks": 64, "size": 65536}}
-            answers = list(pool.map(lambda _: tunnel.ask("/api/generate", value=other), range(9)))
+            others = list(pool.map(lambda _: tunnel.ask("/api/generate", value=other), range(9)))
         expected = tunnel.direct.ask("/api/generate", value=other).body
-        assert all((answer.code, answer.body) == (0, expected) for answer in answers)
+        assert all((answer.code, answer.body) == (0, expected) for answer in others)
         # What lies between is bounded: two sockets' buffers, the stream's window, and the agent's.
         assert tunnel.model.last("/api/chat", state="answering")["chunks"] < 512
         received = bytearray()
         while block := slow.recv(MIB):
             received += block
     assert received.startswith(b"HTTP/1.1 200") and received.endswith(b"0\r\n\r\n") and len(received) > 64 * MIB
+
+
+def test_a_model_that_reads_slowly_slows_the_one_who_sends_and_nobody_else(tunnels):
+    """What it has not read stays with the consumer: nothing on the way keeps a body."""
+    wide = tunnels(**UNLIMITED, TUNNEL_MAX_BODY=1 << 30, HTTP_MAX_BODY=1 << 30)
+    wide.model.behave(path="/api/chat", reading=3600)
+    with upload(wide, 1 << 30) as sending:
+        sending.settimeout(1)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 1 << 30:
+                sent += sending.send(bytes(MIB))
+        assert sent < 128 * MIB
+        asked = {"model": "llama3.2", "prompt": "Why?", "padding": "x" * 4 * MIB}
+        assert wide.ask("/api/generate", value=asked).status == 200
+        assert wide.model.last("/api/chat", state="reading")["body_bytes"] <= 65536
+    wide.model.last("/api/chat", body_complete=False)
 
 
 # A consumer that leaves
@@ -198,6 +250,13 @@ def test_a_consumer_that_leaves_while_chunks_flow_is_gone_at_the_model(way):
     assert way.model.last("/api/chat", state="gone")["chunks"] < then + 100
 
 
+def test_a_consumer_that_leaves_within_its_request_is_gone_at_the_model(tunnel):
+    with upload(tunnel, MIB) as sending:
+        sending.sendall(bytes(MIB // 2))
+        until(lambda: (tunnel.model.asked("/api/chat") or [{"body_bytes": 0}])[-1]["body_bytes"], "some of the body")
+    assert not tunnel.model.last("/api/chat", state="gone")["body_complete"]
+
+
 # Who the consumer is stays here
 
 
@@ -210,7 +269,8 @@ def test_the_model_hears_of_the_question_and_nothing_of_who_asks(way):
     }
     words = [word for name, value in secret.items() for word in ("--header", f"{name}: {value}")]
     answer = way.ask(
-        "/api/chat?token=" + way.token, *words, "--header", "X-Own: kept", "--header", "Accept-Language: de", value=CHAT)
+        f"/api/chat?token={way.token}", *words, "--header", "X-Own: kept", "--header", "Accept-Language: de",
+        value=CHAT)
     assert answer.status == 200
     seen = way.model.last("/api/chat")
     fields = fields_of(seen)

@@ -6,6 +6,12 @@ import Testing
 
 @Suite("Channels")
 struct ChannelTests {
+    /// The same file under a number that no other test is given meanwhile: the system gives the lowest that is free.
+    private static func raised(_ descriptor: CInt) -> CInt {
+        defer { close(descriptor) }
+        return fcntl(descriptor, F_DUPFD_CLOEXEC, 900)
+    }
+
     /// A connected pair of sockets.
     static func pair() -> (CInt, CInt) {
         var ends: [CInt] = [-1, -1]
@@ -70,8 +76,9 @@ struct ChannelTests {
     @Test("a descriptor number that is used again within a batch does not get the old one's event")
     func numberReused() throws {
         let outcome = try LoopThread.with { loop in
-            let (left, leftPeer) = Self.pair()
-            let (right, rightPeer) = Self.pair()
+            let (lowLeft, leftPeer) = Self.pair()
+            let (lowRight, rightPeer) = Self.pair()
+            let (left, right) = (Self.raised(lowLeft), Self.raised(lowRight))
             var replacements: [Probe] = []
             var spare: [CInt] = []
             var probes: [Probe] = []

@@ -1,9 +1,9 @@
 import Foundation
 import GatewayBytes
+import GatewayLocks
 import GatewayRuntime
 import GatewayTelemetry
 import GatewayTestSupport
-import Synchronization
 import Testing
 
 @testable import GatewaySQLite
@@ -236,7 +236,7 @@ struct FailureTests {
             try await database.open("a", with: 0)
             let loop = try #require(EventLoop.current)
             let (entered, release) = (Signal(), Signal())
-            let errors = Mutex<[SQLiteError]>([])
+            let errors = Guarded<[SQLiteError]>([])
             func deposit(_ wait: @escaping @Sendable () -> Void) -> Task<Void, Never> {
                 loop.launch {
                     let error = await failure {

@@ -1,14 +1,13 @@
 import PluginKit
-import Synchronization
 import Testing
 
 @testable import GatewayServer
 
 /// What happened to the resources of a test, in order.
 private final class Journal: Sendable {
-    private let entries = Mutex<[String]>([])
+    private let entries = Guarded<[String]>([])
     /// Names whose opening fails.
-    let broken = Mutex<Set<String>>([])
+    let broken = Guarded<Set<String>>([])
 
     func note(_ entry: String) { entries.withLock { $0.append(entry) } }
     var all: [String] { entries.withLock { $0 } }

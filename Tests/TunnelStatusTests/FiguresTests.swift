@@ -61,7 +61,8 @@ struct FiguresTests {
         arguments: [
             .noAgent, .reconnecting, .channelLimit(1), .firstByteTimeout, .idleTimeout, .callerTimeout,
             .tooLarge(limit: 1), .invalidPath, .answerTooLarge(limit: 1),
-            .circuitOpen(retryAfter: 1), .reset(.refused, ""), .reset(.unreachable, ""), .reset(.broken, ""),
+            .circuitOpen(retryAfter: 1), .shareForbids, .shareEnded, .storeSilent, .reset(.refused, ""),
+            .reset(.unreachable, ""), .reset(.broken, ""),
         ] as [TunnelFailure])
     func codes(_ failure: TunnelFailure) {
         #expect(TunnelFailure.codes.contains { $0.code == failure.report.code })

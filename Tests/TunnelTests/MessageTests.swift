@@ -54,4 +54,15 @@ struct MessageTests {
             #expect(!TunnelProtocol.isAgentName(name))
         }
     }
+
+    @Test("what an agent tells people is cut short, also where one character is made of thousands")
+    func notes() throws {
+        let long = "a" + String(repeating: "\u{301}", count: 20_000)
+        guard
+            case .hello(let hello) = try TunnelMessage(
+                TunnelMessage.hello(TunnelHello(name: "desk", software: long, offersHTTP: true, ports: [])).text),
+            case .reset(_, .broken, let note) = try TunnelMessage(TunnelMessage.reset(1, .broken, long).text)
+        else { return #expect(Bool(false), "read as something else") }
+        #expect(hello.software.unicodeScalars.count == TunnelProtocol.noteLength && note == hello.software)
+    }
 }

@@ -204,4 +204,29 @@ struct SessionTests {
         link.gateway.resume(on: link.toAgent, positions: positions, newest: 2)
         #expect(consumer.endings == [.offset] && other.endings.isEmpty)
     }
+
+    @Test("a receiver that uses up everything at once hears of the end before the stream is complete")
+    func endBeforeCompletion() throws {
+        let link = Link()
+        let end = try #require(link.open(get(), ends: true))
+        try link.settle()
+        let served = try #require(link.accepted[1])
+        served.stream?.answer(StreamAnswer(status: .ok))
+        served.write(pattern(10), thenEnd: true)
+        try link.settle()
+        #expect(end.isInputEnded && end.bytes == pattern(10) && end.endings == [nil])
+        #expect(served.endings == [nil])
+    }
+
+    @Test("a stream that was answered is never opened again, whatever the agent says it has seen")
+    func neverTwice() throws {
+        let link = Link()
+        let end = try #require(link.open(get(), ends: true))
+        try link.settle()
+        link.accepted[1]?.stream?.answer(StreamAnswer(status: .ok))
+        try link.settle()
+        link.cut()
+        link.gateway.resume(on: link.toAgent, positions: [], newest: 0)
+        #expect(end.endings == [.offset] && link.gateway.streams.isEmpty)
+    }
 }

@@ -25,6 +25,7 @@ package protocol WebSocketHandler: AnyObject {
 extension WebSocketHandler {
     package func opened(_ socket: any WebSocket) {}
     package func drained(_ socket: any WebSocket) {}
+    /// Leaves the socket's end to the gateway.
     package func draining(_ socket: any WebSocket) -> Bool { false }
     package func closed(_ socket: any WebSocket, code: CloseCode, reason: String) {}
 }
@@ -123,8 +124,10 @@ package enum SlowConsumerPolicy: Sendable {
 
 /// A heartbeat of a route's own. One object for all its sockets, which hold a reference.
 package final class SocketHeartbeat: Sendable {
+    /// When to ping, and when to give up.
     package let policy: HeartbeatPolicy
 
+    /// Made once for a route.
     package init(_ policy: HeartbeatPolicy) { self.policy = policy }
 }
 

@@ -50,6 +50,10 @@ package final class WebSocketSession {
         if first == waiting.count {
             waiting.removeAll(keepingCapacity: true)
             first = 0
+        } else if first >= Self.limit {
+            // A reader that is always a message behind must not keep all that it has read.
+            waiting.removeFirst(first)
+            first = 0
         }
         return message
     }

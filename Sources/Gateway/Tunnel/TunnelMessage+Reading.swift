@@ -59,7 +59,7 @@ extension TunnelMessage {
     private static func reset(_ members: Members) throws(TunnelViolation) -> TunnelMessage {
         // A reason of a later version still ends the stream.
         let reason = TunnelReset(rawValue: try members.text("code")) ?? .broken
-        return .reset(try members.stream(), reason, members.json["message"]?.string ?? "")
+        return .reset(try members.stream(), reason, TunnelProtocol.shortened(members.json["message"]?.string ?? ""))
     }
 
     /// Whether every byte may stand in a request line: a space or line break would begin another part of it.
@@ -79,7 +79,7 @@ extension TunnelHello {
         let name = try members.text("name")
         guard TunnelProtocol.isAgentName(name) else { throw members.wrong("name") }
         self.init(
-            name: name, software: String((members.json["software"]?.string ?? "").prefix(128)),
+            name: name, software: TunnelProtocol.shortened(members.json["software"]?.string ?? ""),
             offersHTTP: try members.flag("http"), ports: try members.ports())
         guard let resume = members.json["resume"] else { return }
         let inner = Members(resume, of: "hello.resume")

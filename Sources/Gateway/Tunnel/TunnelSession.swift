@@ -118,6 +118,8 @@ package final class TunnelSession {
     private func prepare(_ stream: TunnelStream, _ position: StreamPosition?, newest: UInt32) -> Continuation {
         guard let position else {
             if role == .gateway, stream.id > newest {
+                // One that was answered was seen: opened again, it would be executed twice.
+                guard !stream.isAnswered else { return .misfit }
                 return stream.output.rewind(to: 0, receivedEnd: false) ? .open : .misfit
             }
             return stream.input.isComplete && stream.output.isEndSent ? .complete : .lost
@@ -302,14 +304,16 @@ package final class TunnelSession {
         guard held + payload.count <= terms.sessionWindow else {
             throw TunnelViolation("more than \(terms.sessionWindow) bytes were sent without credit")
         }
-        stream.input.receive(payload.count, ends: frame.ends)
+        stream.input.receive(payload.count, ends: false)
         held += payload.count
         if unsafe !payload.isEmpty { unsafe stream.handler?.received(payload) }
-        if frame.ends { inputEnded(stream) }
+        // Only now: a handler that uses up bytes at once must hear of the end before the stream is complete.
+        guard frame.ends, stream.isOpen else { return }
+        stream.input.receive(0, ends: true)
+        inputEnded(stream)
     }
 
     private func inputEnded(_ stream: TunnelStream) {
-        guard stream.isOpen else { return }
         stream.handler?.inputEnded()
         // If bytes are still held, the last consumption reports.
         if stream.isOpen, stream.input.isComplete {

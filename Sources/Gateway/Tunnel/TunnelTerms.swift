@@ -39,6 +39,14 @@ package enum TunnelProtocol {
     /// Most characters of an agent's name.
     package static let nameLength = 64
 
+    /// Most characters of what one end tells people at the other.
+    package static let noteLength = 256
+
+    /// What is kept of a text for people. Counted in scalars: one character can be made of any number of them.
+    static func shortened(_ text: String) -> String {
+        String(String.UnicodeScalarView(text.unicodeScalars.prefix(noteLength)))
+    }
+
     /// Whether `name` can be an agent's: 1 to 64 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, and neither `.` nor `..`.
     package static func isAgentName(_ name: String) -> Bool {
         guard (1...nameLength).contains(name.utf8.count), name != ".", name != ".." else { return false }

@@ -54,12 +54,15 @@ final class AgentDirectory: Sendable {
     }
 
     /// No effect for one that another has taken the place of.
-    func remove(_ record: AgentRecord) {
+    ///
+    /// - Returns: Whether it was listed.
+    func remove(_ record: AgentRecord) -> Bool {
         let user = Array(record.user.utf8)
-        contents.withLock { contents in
-            guard contents.sessions.removeValue(forKey: record.session) != nil else { return }
+        return contents.withLock { contents in
+            guard contents.sessions.removeValue(forKey: record.session) != nil else { return false }
             contents.agents[user]?.removeAll { $0 === record }
             if contents.agents[user]?.isEmpty == true { contents.agents[user] = nil }
+            return true
         }
     }
 

@@ -62,7 +62,7 @@ final class AgentHost: Sendable {
 
     func joined(_ record: AgentRecord, replacing older: AgentRecord? = nil) {
         ledger.joined(record.user, record.traffic)
-        metrics.agentsConnected.set(directory.count)
+        if older == nil { metrics.agentsConnected.add() }
         metrics.sessions.with(older == nil ? "new" : "takeover").increment()
         let what: StaticString = older == nil ? "agent connected" : "agent took over its name"
         log.info(
@@ -91,9 +91,9 @@ final class AgentHost: Sendable {
 
     private func ended(_ record: AgentRecord) {
         record.grant?.forget(ObjectIdentifier(record))
-        directory.remove(record)
+        // Counted, not set: after a reload another instance counts here too.
+        if directory.remove(record) { metrics.agentsConnected.subtract() }
         ledger.left(record.user, record.traffic)
-        metrics.agentsConnected.set(directory.count)
         log.info("agent left", .string("user", record.user), .string("agent", record.name))
     }
 }

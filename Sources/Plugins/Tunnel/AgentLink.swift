@@ -43,13 +43,13 @@ final class AgentLink: TimerTarget {
         return true
     }
 
-    /// The socket is gone. Its session waits for another.
-    func lost(_ socket: LoopBound<AgentSocket>) {
+    /// The socket is gone. Its session waits for another, unless none can come.
+    func lost(_ socket: LoopBound<AgentSocket>, forGood: Bool) {
         guard let carrier, carrier.isOn(socket), !isOver else { return }
         self.carrier = nil
         session.detach()
         traffic?.isAttached = false
-        guard grace > .zero else { return end(.lost, "the agent's connection broke") }
+        guard grace > .zero, !forGood else { return end(.lost, "the agent's connection broke") }
         graceTimer = loop.setTimer(at: loop.now + grace, for: self)
     }
 
@@ -105,11 +105,15 @@ final class AgentLink: TimerTarget {
 
     /// Opens a stream for a consumer.
     ///
-    /// - Returns: `nil` when the agent serves as many as it may, or its session is over.
-    func open(_ request: StreamRequest, ends: Bool, for exchange: LoopBound<Exchange>) -> ExchangePort? {
-        guard !isOver else { return nil }
+    /// - Throws: When the agent serves as many as it may, or its session is over.
+    func open(
+        _ request: StreamRequest, ends: Bool, for exchange: LoopBound<Exchange>
+    ) throws(TunnelFailure) -> ExchangePort {
+        guard !isOver else { throw .reset(.lost, "the agent has just left") }
         let port = ExchangePort(exchange)
-        guard let stream = session.open(request, ends: ends, handler: port) else { return nil }
+        guard let stream = session.open(request, ends: ends, handler: port) else {
+            throw .channelLimit(session.terms.streams)
+        }
         traffic?.requests.add()
         port.begin(stream, traffic)
         return port

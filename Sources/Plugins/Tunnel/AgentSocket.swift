@@ -23,6 +23,8 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
     private var me: LoopBound<AgentSocket>?
     /// Passed on for a session on another loop, and not yet reported to it.
     private var unreported = 0
+    /// Received, and not yet taken by a session on another loop.
+    private var onTheWay = 0
 
     init(
         host: AgentHost, user: String, credential: AgentCredential, boundName: String?, grant: Grant?,
@@ -67,14 +69,34 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
             if let link = record.link.here {
                 unsafe message.withBytes { unsafe link.received(kind, $0, from: me) }
             } else {
-                let bytes = message.bytes
-                record.link.run { link in
-                    unsafe bytes.withUnsafeBytes { unsafe link.received(kind, $0, from: me) }
-                }
+                hand(message.bytes, kind, to: record, me, socket)
             }
             note(socket, record)
         }
     }
+
+    /// Passes a message on to a session on another loop. An agent that says more than that loop can hear waits: what is
+    /// on its way there would else have no limit.
+    private func hand(
+        _ bytes: [UInt8], _ kind: WebSocketMessage.Kind, to record: AgentRecord, _ me: LoopBound<AgentSocket>,
+        _ socket: any WebSocket
+    ) {
+        onTheWay += bytes.count + Self.messageCost
+        if onTheWay > Self.mostOnTheWay { socket.pause() }
+        record.link.run { link in
+            unsafe bytes.withUnsafeBytes { unsafe link.received(kind, $0, from: me) }
+            me.run { $0.arrived(bytes.count) }
+        }
+    }
+
+    private func arrived(_ count: Int) {
+        onTheWay -= count + Self.messageCost
+        if onTheWay <= Self.mostOnTheWay / 2 { socket?.resume() }
+    }
+
+    /// Bytes that may be on their way to the session's loop, where each message counts for some more.
+    private static let mostOnTheWay = 1 << 20
+    private static let messageCost = 128
 
     /// A renewed token may have fewer rights than the one before.
     private func mayStay(_ socket: any WebSocket) -> Bool {
@@ -124,11 +146,10 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         _ record: AgentRecord, _ resumption: TunnelHello.Resumption, _ me: LoopBound<AgentSocket>, _ hello: TunnelHello
     ) {
         phase = .bound(record)
-        host.resumed(record)
-        let loop = loop
+        let (loop, host) = (loop, host)
         record.link.run { link in
             let carrier = AgentCarrier(me, home: record.link.loop)
-            guard !link.resume(on: carrier, resumption) else { return }
+            guard !link.resume(on: carrier, resumption) else { return host.resumed(record) }
             // It ended between the look-up and now.
             loop.submit { me.here?.begin(hello, me) }
         }
@@ -220,6 +241,8 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         guard case .bound(let record) = phase, let me else { return }
         phase = .over
         host.left(record, code)
-        record.link.run { $0.lost(me) }
+        // After a reload the agent comes back to another instance, which does not know the session.
+        let isOver = code == .serviceRestart
+        record.link.run { $0.lost(me, forGood: isOver) }
     }
 }

@@ -33,11 +33,16 @@ enum ConnectSession {
             }
         }
         try await upload(session, to: exchange)
+        // What the consumer does next is only to close; without this nobody would notice before the port speaks.
+        let watch = loop.launch {
+            while await session.next() != nil {}
+            exchange.cancel()
+        }
         await download.value
-        withExtendedLifetime(hold) {}
+        withExtendedLifetime((hold, watch)) {}
     }
 
-    /// What the consumer sends, until it ends its direction; then what it does next is only to close.
+    /// What the consumer sends, until it ends its direction.
     private static func upload(_ session: WebSocketSession, to exchange: Exchange) async throws {
         while let message = await session.next() {
             switch message.kind {

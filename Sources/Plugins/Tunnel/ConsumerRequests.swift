@@ -39,7 +39,8 @@ final class ConsumerRequests: Sendable {
         let exchange = Exchange.open(
             .http(head), ends: !hasBody, at: agent, terms: host.settings.terms, on: request.loop)
         let hold = ExchangeHold(exchange, on: request.loop, by: found.grant)
-        let upload = hasBody ? Self.upload(request.body, to: exchange, on: request.loop) : nil
+        let body = request.body
+        let upload = hasBody ? Self.upload(to: exchange, on: request.loop) { try await body.next() } : nil
         do {
             let answer = try await self.head(of: exchange, from: agent, since: began)
             Self.judge(answer.status, pass, at: request.loop.now)
@@ -87,9 +88,10 @@ final class ConsumerRequests: Sendable {
     private func awaitHead(
         of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime, until deadline: MonotonicTime
     ) async throws -> StreamAnswer {
-        if !agent.traffic.isAttached {
+        let back = began + host.settings.connectTimeout
+        if !agent.traffic.isAttached, back < deadline {
             do {
-                return try await exchange.head(until: began + host.settings.connectTimeout, orElse: .reconnecting)
+                return try await exchange.head(until: back, orElse: .reconnecting)
             } catch TunnelFailure.reconnecting where agent.traffic.isAttached {}
         }
         let due = began + host.settings.firstByteTimeout
@@ -97,14 +99,18 @@ final class ConsumerRequests: Sendable {
             until: min(due, deadline), orElse: due < deadline ? .firstByteTimeout : .callerTimeout)
     }
 
-    /// Sends the body in a task of its own, so that an answer may begin before it is complete.
+    /// Sends the body in a task of its own, so that an answer may begin before it is complete, and so that a server
+    /// which takes no more of it does not keep the consumer longer than one which takes all and says nothing.
     ///
+    /// - Parameter next: The next piece of the body; `nil` at its end.
     /// - Returns: The task, whose value is the fault in the body, if there was one.
-    private static func upload(_ body: RequestBody, to exchange: Exchange, on loop: EventLoop) -> Upload {
+    private static func upload(
+        to exchange: Exchange, on loop: EventLoop, _ next: @escaping () async throws -> [UInt8]?
+    ) -> Upload {
         let upload = Upload()
         upload.task = loop.launch {
             do {
-                while let chunk = try await body.next() { try await exchange.write(chunk) }
+                while let chunk = try await next() { try await exchange.write(chunk) }
                 try await exchange.finishWriting()
             } catch let fault as GatewayFault {
                 upload.fault = fault
@@ -142,12 +148,10 @@ final class ConsumerRequests: Sendable {
         host.metrics.requests.increment()
         let exchange = Exchange.open(.http(head), ends: body.isEmpty, at: agent, terms: host.settings.terms, on: loop)
         let hold = ExchangeHold(exchange, on: loop, by: found.grant)
+        var rest = body.isEmpty ? nil : body
+        if rest != nil { _ = Self.upload(to: exchange, on: loop) { rest.take() } }
         var answer: StreamAnswer
         do {
-            if !body.isEmpty {
-                try await exchange.write(body)
-                try await exchange.finishWriting()
-            }
             answer = try await self.head(of: exchange, from: agent, since: began, until: deadline)
             Self.judge(answer.status, pass, at: loop.now)
         } catch {

@@ -61,6 +61,8 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
     }
 
     private func read(_ message: WebSocketMessage, _ socket: any WebSocket) {
+        // It may have left while its limit was looked up: nobody would end what was begun now.
+        guard self.socket != nil else { return }
         guard message.kind == .text else { return socket.close(.unsupportedData, reason: "envelopes are text") }
         do throws(EnvelopeError) {
             switch try Envelope(message.bytes) {

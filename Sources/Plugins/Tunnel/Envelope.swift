@@ -1,5 +1,5 @@
-import GatewayTunnel
-import PluginKit
+package import GatewayTunnel
+package import PluginKit
 
 /// What a consumer says over its WebSocket: the guide's envelope, and the forms that came before it.
 ///
@@ -9,7 +9,7 @@ import PluginKit
 /// {"type":"ping","id":"2","timestamp":1765000000000}
 /// {"type":"cancel","requestId":"1"}
 /// ```
-enum Envelope {
+package enum Envelope {
     case request(EnvelopeRequest)
     case ping(JSON)
     case cancel(id: String)
@@ -20,7 +20,7 @@ enum Envelope {
     private static let limits = JSONLimits(size: .mebibytes(64), depth: 32, values: 100_000)
 
     /// - Throws: ``EnvelopeError`` for what is no envelope.
-    init(_ text: [UInt8]) throws(EnvelopeError) {
+    package init(_ text: [UInt8]) throws(EnvelopeError) {
         guard let json = try? JSON.parse(text, limits: Self.limits), json.object != nil else { throw .noEnvelope }
         guard let type = json["type"]?.string else { throw .noEnvelope }
         switch type {
@@ -46,19 +46,19 @@ enum Envelope {
 }
 
 /// Why an envelope cannot be served.
-enum EnvelopeError: Error, Equatable {
+package enum EnvelopeError: Error, Equatable {
     case noEnvelope
     /// A request, whose `requestId` is known, with this wrong.
     case badRequest(id: String?, isOlderForm: Bool, String)
 }
 
 /// A request in an envelope.
-struct EnvelopeRequest {
+package struct EnvelopeRequest {
     /// `nil` when the consumer gave none: the answer then has one of the gateway's.
     let id: String?
     /// `http_request`, which is answered by `http_response`.
     let isOlderForm: Bool
-    let head: StreamHTTPRequest
+    package let head: StreamHTTPRequest
     let body: [UInt8]
     /// Whether the answer is wanted piece by piece.
     let streams: Bool

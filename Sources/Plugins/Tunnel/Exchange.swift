@@ -40,14 +40,17 @@ final class Exchange {
         let exchange = Exchange(loop: loop, window: terms.streamWindow)
         let handle = LoopBound(exchange, on: loop)
         agent.link.run { link in
-            let port = link.open(request, ends: ends, for: handle).map { LoopBound($0, on: agent.link.loop) }
-            handle.run { $0.opened(port, limit: terms.streams) }
+            do throws(TunnelFailure) {
+                let port = LoopBound(try link.open(request, ends: ends, for: handle), on: agent.link.loop)
+                handle.run { $0.opened(port) }
+            } catch {
+                handle.run { $0.finished(error) }
+            }
         }
         return exchange
     }
 
-    private func opened(_ port: LoopBound<ExchangePort>?, limit: Int) {
-        guard let port else { return fail(.channelLimit(limit)) }
+    private func opened(_ port: LoopBound<ExchangePort>) {
         guard !isCancelled else { return port.run { $0.cancel() } }
         if failure == nil { self.port = port }
         writer?.wake()
@@ -156,9 +159,17 @@ final class Exchange {
     }
 
     func received(_ bytes: [UInt8]) {
-        chunks.append(bytes)
+        // Byte by byte, a window full of arrays would weigh many times what it holds.
+        if let last = chunks.indices.last, last >= firstChunk, chunks[last].count + bytes.count <= Self.smallChunk {
+            chunks[last] += bytes
+        } else {
+            chunks.append(bytes)
+        }
         reader?.wake()
     }
+
+    /// Bytes up to which pieces that wait are joined.
+    private static let smallChunk = 4 << 10
 
     func inputEnded() {
         isInputEnded = true

@@ -47,7 +47,7 @@ package struct Tunnel: Plugin {
         options.limits = MessageLimits(
             frame: .bytes(max(TunnelProtocol.messageSize, settings.terms.dataFrame + DataFrame.size)))
         // Data waits in the session; what else is unsent is small, or its agent has stopped reading.
-        options.slowConsumer = .close(limit: settings.terms.sessionWindow)
+        options.slowConsumer = .close(limit: max(settings.terms.sessionWindow, 8 * TunnelProtocol.messageSize))
         let admission = AgentAdmission(host: host)
         gateway.webSocket("/api/tunnel/agent", access: .signedIn, options: options) { request in
             try admission.byToken(request)

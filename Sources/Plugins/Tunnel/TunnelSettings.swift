@@ -81,7 +81,8 @@ package struct TunnelSettings: Settings {
         let grace: Duration = env.optional(
             "RESUME_GRACE", default: .seconds(30), in: .zero ... .seconds(600), bare: .milliseconds,
             "How long an agent whose connection broke may take to come back and go on with its streams.")
-        terms.resumeGrace = Int(grace.components.seconds)
+        // Agents are told whole seconds, and no time at all means another thing than a short one.
+        terms.resumeGrace = Int(grace.components.seconds) + (grace.components.attoseconds > 0 ? 1 : 0)
         return terms
     }
 

@@ -23,6 +23,9 @@ struct FuzzTarget: Sendable {
         FuzzTarget(name: "preamble", run: ProxyHeaderTarget.run),
         FuzzTarget(name: "client", run: ClientTarget.run),
         FuzzTarget(name: "settings", run: SettingsTarget.run),
+        FuzzTarget(name: "tunnel", run: TunnelTarget.run),
+        FuzzTarget(name: "session", run: SessionTarget.run),
+        FuzzTarget(name: "envelope", run: EnvelopeTarget.run),
     ]
 
     /// One binary holds all targets, since linking one for each would cost more than running them.

@@ -115,7 +115,8 @@ extension TunnelFailure {
         ("DESKTOP_CLIENT_DISCONNECTED", .network), ("AGENT_RECONNECTING", .network), ("LLM_UNREACHABLE", .network),
         ("LLM_ANSWER_BROKEN", .network), ("CIRCUIT_OPEN", .network), ("CHANNEL_LIMIT", .channel),
         ("LLM_REQUEST_TIMEOUT", .timeout),
-        ("AGENT_REFUSED", .auth), ("REQUEST_TOO_LARGE", .protocolError), ("INVALID_PATH", .protocolError),
+        ("AGENT_REFUSED", .auth), ("SHARE_FORBIDS", .auth), ("SHARE_ENDED", .auth), ("SHARES_UNAVAILABLE", .network),
+        ("REQUEST_TOO_LARGE", .protocolError), ("INVALID_PATH", .protocolError),
         ("ANSWER_TOO_LARGE", .protocolError),
     ]
 }

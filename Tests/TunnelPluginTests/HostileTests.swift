@@ -1,0 +1,171 @@
+import GatewayTunnel
+import PluginKit
+import PluginTesting
+import Testing
+
+@testable import TunnelPlugin
+
+@Suite("Agents and consumers that do what they should not")
+struct HostileTests {
+    private func data(_ stream: UInt32, at offset: UInt64, _ bytes: [UInt8], ends: Bool = false) -> [UInt8] {
+        var prefix = [UInt8](repeating: 0, count: DataFrame.size)
+        unsafe prefix.withUnsafeMutableBytes {
+            unsafe DataFrame(stream: stream, offset: offset, ends: ends).write(to: $0)
+        }
+        return prefix + bytes
+    }
+
+    private func helloText(_ name: String = "desk") -> String {
+        let hello = TunnelHello(name: name, software: "", offersHTTP: true, ports: [])
+        return String(decoding: TunnelMessage.hello(hello).text, as: UTF8.self)
+    }
+
+    @Test("bytes before the hello, text that is none, and another message first are answered 1002")
+    func beforeHello() throws {
+        let gateway = try makeGateway()
+        let token = try GatewayUnderTest.token(for: "ann", isAdmin: true)
+        for first in 0..<4 {
+            let socket = try gateway.socket("/api/tunnel/agent", token: token)
+            switch first {
+            case 0: try socket.send(data(1, at: 0, [1]))
+            case 1: try socket.send("{}")
+            case 2: try socket.send("{\"type\":\"drain\"}")
+            default: try socket.send(helloText("no name"))
+            }
+            #expect(try socket.next() == .close(1002))
+        }
+        #expect(try gateway.metric("gateway_tunnel_agents") == 0)
+    }
+
+    @Test("what no session under way may say ends it with 1002, and its requests", arguments: [0, 1, 2, 3])
+    func violations(kind: Int) throws {
+        let gateway = try makeGateway(loops: 2)
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let asked = try gateway.ask()
+        _ = try agent.next()
+        // On another loop than the session's too.
+        agent.cut()
+        try agent.resume(onOtherLoop: true)
+        switch kind {
+        case 0: try agent.say(helloText())
+        case 1: try agent.say(data(1, at: 0, [1]))
+        case 2: try agent.say("{\"type\":\"reset\",\"stream\":77,\"code\":\"broken\",\"message\":\"\"}")
+        default: try agent.say("{\"type\":\"window\",\"stream\":1,\"consumed\":5}")
+        }
+        #expect(try agent.closeCode() == 1002)
+        #expect(try asked.refusal() == (503, "AGENT_RECONNECTING"))
+        #expect(try eventually { try gateway.metric("gateway_tunnel_agents") == 0 })
+    }
+
+    @Test("an agent that lies about how far it came loses that stream, and nothing else", arguments: [0, 1])
+    func lies(kind: Int) throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let asked = try gateway.ask()
+        let stream = try agent.next()
+        stream.answer(Array("begun".utf8), ends: false)
+        #expect(try asked.readHead().status == 200)
+        let other = try gateway.ask()
+        let honest = try agent.next()
+        var lie = try agent.resumption()
+        switch kind {
+        case 0: lie.positions[0].received = 1 << 40
+        default:
+            // As if it had never seen what it has answered.
+            lie.newest = 0
+            lie.positions.removeFirst()
+        }
+        agent.cut()
+        try agent.connect(resuming: lie)
+        try agent.step { !stream.endings.isEmpty }
+        #expect(try !asked.body().isWhole)
+        honest.answer(Array("kept".utf8))
+        #expect(try other.body(afterHead: 200) == (Array("kept".utf8), true))
+    }
+
+    @Test("another user's agent is not there, whatever name it is called by")
+    func others() throws {
+        let gateway = try makeGateway(["TUNNEL_RESUME_GRACE": "0"])
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        for name in ["desk", "ann/desk"] {
+            #expect(try gateway.ask(as: "eve", agent: name).refusal().status == 503)
+        }
+        #expect(agent.opened.isEmpty)
+    }
+
+    @Test("a token without the right to be an agent is refused before the upgrade")
+    func posing() throws {
+        let gateway = try makeGateway()
+        let socket = try gateway.socket("/api/tunnel/agent", token: try GatewayUnderTest.token(for: "ann"))
+        #expect(socket.reply.status == 403)
+    }
+
+    @Test("a model that takes no more of an envelope's body does not keep its consumer for ever")
+    func deafModel() throws {
+        let gateway = try makeGateway(["TUNNEL_STREAM_WINDOW": "4096"])
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let consumer = try gateway.socket("/ws", token: try GatewayUnderTest.token(for: "ann"))
+        #expect(consumer.reply.status == 101)
+        let body = String(repeating: "x", count: 20_000)
+        try consumer.send(
+            #"{"type":"request","id":"1","payload":{"method":"POST","path":"/api/chat","timeout":300,"body":"\#(body)"}}"#
+        )
+        let stream = try agent.next()
+        stream.consumes = false
+        guard case .text(let text) = try consumer.next() else { return #expect(Bool(false), "no answer") }
+        #expect(text.contains("TUNNEL_007"))
+        try agent.step { !stream.endings.isEmpty }
+        #expect(stream.endings == [.cancelled])
+    }
+
+    @Test("a consumer of bytes that ends its direction and leaves is gone at the agent too")
+    func halfClosedAndGone() throws {
+        let gateway = try makeGateway(loops: 2)
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        var consumer: TestSocket? = try gateway.socket(
+            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+        let stream = try agent.next()
+        stream.answer(ends: false)
+        #expect(try consumer?.next() == .text(#"{"type":"open"}"#))
+        try consumer?.send(#"{"type":"end"}"#)
+        try agent.step { stream.isInputEnded }
+        consumer = nil
+        try agent.step { !stream.endings.isEmpty }
+        #expect(stream.endings == [.cancelled])
+    }
+
+    @Test("an agent that floods from another loop than its session's is slowed down, not stored")
+    func flood() throws {
+        let gateway = try makeGateway(loops: 4)
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        agent.cut()
+        try agent.resume(onOtherLoop: true)
+        let filler = "{\"type\":\"later\",\"filler\":\"\(String(repeating: "x", count: 100_000))\"}"
+        for _ in 0..<100 { try agent.say(filler) }
+        let asked = try gateway.ask()
+        try agent.next().answer(Array("after".utf8))
+        #expect(try asked.body(afterHead: 200) == (Array("after".utf8), true))
+    }
+
+    @Test("what an agent says of an answer's framing is not passed on")
+    func framing() throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let asked = try gateway.ask()
+        _ = try agent.next()
+        try agent.say(
+            #"{"type":"head","stream":1,"status":200,"headers":[["content-length","3"],["set-cookie","a=1"],["x-a","b"]]}"#
+        )
+        try agent.say(data(1, at: 0, Array("longer".utf8), ends: true))
+        let head = try asked.readHead()
+        #expect(head["content-length"] == nil && head["set-cookie"] == nil && head["x-a"] == "b")
+        #expect(try asked.body() == (Array("longer".utf8), true))
+    }
+}
