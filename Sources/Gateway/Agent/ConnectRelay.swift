@@ -225,8 +225,9 @@ extension ConnectRelay: UpstreamWebSocketHandler {
         switch code.rawValue {
         case 4401: fail("the token has ended", Ending.notPermitted)
         case 4403: fail("\(target) is not offered, or not to this user\(said)", Ending.notPermitted)
-        case 4404: fail("there is no agent that would be \(target)\(said)", Ending.unavailable)
+        case 4404 where !isOpen: fail("there is no agent that would be \(target)\(said)", Ending.unavailable)
         case 4502 where !isOpen: fail("\(target) cannot be reached by its agent\(said)", Ending.unavailable)
+        case 1013 where !isOpen: fail("\(target) cannot serve more now\(said)", Ending.unavailable)
         case 1000 where isOpen && hasOutputEnded: finishOutput()
         case 1006: fail("the connection to the gateway broke", Ending.broken)
         default: fail("the gateway ended the connection with \(code)\(said)", Ending.broken)
