@@ -131,7 +131,12 @@ struct OptionTests {
     func enrol() throws {
         let environment = ["GATEWAY_TOKEN": "t"]
         let given = try EnrolOptions(Self.gateway + ["--name", "desk", "--output", "/f"], environment: environment)
-        #expect(given.name == "desk" && given.output == "/f")
+        #expect(given.name == "desk" && given.output == "/f" && !given.replaces)
+        let another = try EnrolOptions(Self.gateway + ["--name", "desk", "--replace"], environment: environment)
+        #expect(another.replaces && another.output == nil)
+        #expect(throws: UsageError.self) {
+            try EnrolOptions(Self.gateway + ["--name", "desk", "--replace=yes"], environment: environment)
+        }
         #expect(throws: UsageError.self) { try EnrolOptions(Self.gateway, environment: environment) }
         #expect(throws: UsageError.self) {
             try EnrolOptions(Self.gateway + ["--name", "desk", "--local", "x"], environment: environment)

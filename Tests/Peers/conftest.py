@@ -10,6 +10,7 @@ from harness import network as networks
 from harness import nginx, streams, tcp
 from harness.browser import Browser
 from harness.certificates import Authority
+from harness.cutter import Cutter
 from harness.gateway import Gateway
 from harness.model import Model
 from harness.processes import Process
@@ -217,3 +218,17 @@ def stream_folder(tmp_path_factory):
     streams.make_all(folder)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cutter():
+    """`cutter(port, allow)` makes one that is stopped at the end."""
+    made = []
+
+    def make(*arguments):
+        made.append(Cutter(*arguments))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()

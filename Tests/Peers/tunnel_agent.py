@@ -369,7 +369,9 @@ class Agent:
                 if refusal.status_code in (401, 403):
                     return 77
                 code = None
-            except OSError:
+            except websockets.ConnectionClosed as end:
+                code = end.code
+            except (OSError, EOFError, websockets.InvalidHandshake):
                 code = None
             say("closed", code=code)
             if code in FINAL:

@@ -42,23 +42,28 @@ package struct EnrolOptions: Sendable {
     package let name: String
     /// Where the credential goes; `nil` is standard output.
     package let output: String?
+    /// Whether an enrolment that the name has already is revoked instead of being a reason to refuse.
+    package let replaces: Bool
 
     /// - Parameter environment: Of the process.
     package init(_ words: [String], environment: [String: String]) throws(UsageError) {
         var words = CommandWords(words)
         var connection = ConnectionOptions.Reader()
         var (name, output): (String?, String?)
+        var replaces = false
         while let option = try words.next() {
             if try connection.take(option, from: &words) { continue }
             switch option {
             case "--name": name = try AgentOptions.checked(name: try words.value(of: option))
             case "--output": output = try words.value(of: option)
+            case "--replace": replaces = true
             default: throw UsageError("enrol has no option \(option); see gateway agent --help")
             }
         }
         guard let name else { throw UsageError("--name is missing: an enrolment is good for one agent, and names it") }
         self.name = name
         self.output = output
+        self.replaces = replaces
         self.connection = try connection.finish(environment)
     }
 }

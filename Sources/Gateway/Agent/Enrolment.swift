@@ -50,7 +50,10 @@ package enum Enrolment {
         }
         let client = try Clients.forGateway(options.connection, sockets: Agent.sockets)
         var json = JSONWriter()
-        json.object { json in json.member("name", options.name) }
+        json.object { json in
+            json.member("name", options.name)
+            if options.replaces { json.member("replace", true) }
+        }
         let request = options.connection.request(.post, "/api/tunnel/enrolments", as: credential, body: json.bytes)
         let (status, body) = try await answer(to: request, from: client)
         guard (200...299).contains(status) else {

@@ -29,9 +29,9 @@ enum AgentCommand {
           --grace SECONDS       how long requests may finish after SIGTERM; 20
           LOG_LEVEL, LOG_FORMAT as for gateway serve; the log goes to standard error
 
-        gateway agent enrol --url URL --name NAME [options] [--output FILE]
+        gateway agent enrol --url URL --name NAME [options] [--output FILE] [--replace]
           Asks for a credential that is good for this one agent and for nothing else, with a token of the user's. It is shown
-          once: on standard output, or in FILE, which only this user may read.
+          once: on standard output, or in FILE, which only this user may read. --replace revokes the one that the name has.
 
         Exit codes: 0 asked to end, 64 wrong options, 69 the gateway wants or has no such agent, 73 FILE cannot be written,
         76 another protocol, 77 the credential is dead, 78 a file or command that the options name cannot be used.
