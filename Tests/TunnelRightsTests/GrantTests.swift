@@ -80,6 +80,13 @@ struct GrantTests {
         #expect(grants.count == 1)
     }
 
+    @Test("a store has the same grants however often it is opened, and no other store's")
+    func places() {
+        let first = GrantsInUse.ofStore(in: "/a/first")
+        #expect(GrantsInUse.ofStore(in: "/a/first") === first)
+        #expect(GrantsInUse.ofStore(in: "/a/second") !== first)
+    }
+
     @Test("users whose names only look alike have grants of their own")
     func lookAlikes() {
         let kelvin = GrantsInUse.Key(ShareParties(owner: "\u{212A}", agent: "a", consumer: "b"))

@@ -76,7 +76,8 @@ final class Rig: Sendable {
         let open = try agent.serveOne()
         #expect(open["target"]?.string == target, sourceLocation: location)
         #expect(try asked.readHead().status == 200, sourceLocation: location)
-        #expect(try asked.readToEnd().ends(with: "0\r\n\r\n"), sourceLocation: location)
+        let rest = try asked.readToEnd()
+        #expect(rest.ends(with: "0\r\n\r\n"), "\(String(decoding: rest, as: UTF8.self))", sourceLocation: location)
     }
 
     struct NotWelcome: Error {}

@@ -9,7 +9,7 @@ final class AgentHost: Sendable {
     let ledger: UserLedger
     private let breakers: CircuitBreakers
     let store: any TunnelStore
-    let grants = GrantsInUse.ofProcess
+    let grants: GrantsInUse
     let uses: EnrolmentUses
     let finder: AgentFinder
     let audit: AuditLog
@@ -25,6 +25,7 @@ final class AgentHost: Sendable {
         self.metrics = metrics
         self.log = log
         self.store = store
+        grants = store.grants
         uses = EnrolmentUses(store)
         audit = AuditLog(log)
         directory = AgentDirectory(limit: settings.agents, perUser: settings.agentsPerUser)

@@ -43,12 +43,22 @@ final class Grant: Sendable {
     }
 }
 
-/// The grants in use in this process, and whether what is remembered of the store is still true.
+/// The grants of one store that are in use in this process, and whether what is remembered of it is still true.
 ///
-/// Of the process, not of one instance of the plugin: a reload makes the plugin anew while sessions of the one before go
-/// on, and what is revoked here ends there too.
+/// Of the store, not of one instance of the plugin: a reload makes the plugin anew while sessions of the one before go on,
+/// and what is revoked here ends there too.
 final class GrantsInUse: Sendable {
-    static let ofProcess = GrantsInUse()
+    /// One for each folder, which is the same as long as a gateway lives.
+    private static let places = Guarded<[String: GrantsInUse]>([:])
+
+    /// The grants of the store in `folder`.
+    static func ofStore(in folder: String) -> GrantsInUse {
+        places.withLock { places in
+            let grants = places[folder] ?? GrantsInUse()
+            places[folder] = grants
+            return grants
+        }
+    }
 
     enum Key: Hashable, Sendable {
         case enrolment(String)

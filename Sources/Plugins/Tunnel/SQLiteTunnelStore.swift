@@ -5,12 +5,14 @@ import PluginKit
 ///
 /// Where that folder cannot be used the tunnel works without what is kept there, and says so once.
 final class SQLiteTunnelStore: TunnelStore, PluginResource {
+    let grants: GrantsInUse
     private let database: SQLiteDatabase
     private let log: Logger
     private let absence = Guarded<String?>(nil)
 
     init(in folder: String, settings: SQLiteSettings, log: Logger) {
         database = SQLiteDatabase("tunnel", in: folder, steps: Self.schema, settings: settings, log: log)
+        grants = GrantsInUse.ofStore(in: folder)
         self.log = log
     }
 

@@ -2,6 +2,9 @@
 ///
 /// Called on a loop, never blocks it, and resumes there. What has returned is durable. Texts are compared by their bytes.
 protocol TunnelStore: Sendable {
+    /// Who uses what is kept here: the same for all who have it open in this process.
+    var grants: GrantsInUse { get }
+
     // MARK: Enrolments
 
     /// Keeps a new enrolment, unless the user has a live one of that name or as many as allowed.
@@ -119,6 +122,7 @@ enum TunnelStoreError: Error, Equatable {
 
 /// The store of a gateway that shall keep nothing.
 struct NoTunnelStore: TunnelStore {
+    let grants = GrantsInUse()
     private let error: TunnelStoreError
 
     init(because reason: String) { error = .unavailable(reason) }
