@@ -139,6 +139,24 @@ struct ConnectTests {
         #expect(ending == nil && String(decoding: output, as: UTF8.self) == "SSH-2.0-x\r\nbye")
     }
 
+    @Test("what is sent after the server has finished arrives whole")
+    func uploadAfterEnd() throws {
+        let up = pattern(3 << 20)
+        let received = Guarded<[UInt8]?>(nil)
+        let server = try Neighbour { talk in
+            try talk.write("last words")
+            talk.finishSending()
+            let bytes = talk.readToEnd()
+            received.withLock { $0 = bytes }
+        }
+        let tunnelled = try Tunnelled(["--forward", "\(server.port)"])
+        try tunnelled.untilConnected()
+        let (output, ending) = try tunnelled.connect("desk:\(server.port)", input: up)
+        #expect(ending == nil && String(decoding: output, as: UTF8.self) == "last words")
+        #expect(eventually { received.withLock { $0 != nil } })
+        #expect(received.withLock { $0 } == up)
+    }
+
     @Test("what cannot be connected is said with a code of its own, and nothing on standard output")
     func refusals() throws {
         let server = try Neighbour { _ in }

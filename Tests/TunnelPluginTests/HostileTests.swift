@@ -139,6 +139,32 @@ struct HostileTests {
         #expect(stream.endings == [.cancelled])
     }
 
+    @Test("bytes that a port has not taken yet outlive the end of both directions")
+    func lastBytes() throws {
+        let gateway = try makeGateway(loops: 2)
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let consumer = try gateway.socket(
+            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+        let stream = try agent.next()
+        stream.consumes = false
+        stream.answer(Array("bye".utf8), ends: true)
+        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
+        #expect(try consumer.next() == .binary(Array("bye".utf8)))
+        #expect(try consumer.next() == .text(#"{"type":"end"}"#))
+        try consumer.send(pattern(1000))
+        try consumer.send(#"{"type":"end"}"#)
+        try agent.step { stream.isInputEnded }
+        // Had it been cancelled, the news would come before the answer to this.
+        let asked = try gateway.ask()
+        try agent.next().answer(Array("x".utf8))
+        _ = try asked.body(afterHead: 200)
+        #expect(stream.bytes == pattern(1000) && stream.endings.isEmpty)
+        stream.stream.consume(1000)
+        #expect(try consumer.next() == .close(1000))
+        #expect(stream.endings == [nil])
+    }
+
     @Test("an agent that floods from another loop than its session's is slowed down, not stored")
     func flood() throws {
         let gateway = try makeGateway(loops: 4)

@@ -28,8 +28,6 @@ final class ConnectRelay {
     private static let backlog = 256 << 10
     /// How long the agent may take to connect to its port, the way there included.
     private static let openTime = Duration.seconds(30)
-    /// How long the gateway may take to close what is complete.
-    private static let closeTime = Duration.seconds(5)
 
     private let loop: EventLoop
     private let target: String
@@ -37,8 +35,7 @@ final class ConnectRelay {
     private var input: StandardInput?
     private var output: StandardOutput?
     private let opened = LoopWait()
-    private let complete = LoopWait()
-    private var over = LoopWait()
+    private let over = LoopWait()
     private var isSocketOver = false
     private var isOpen = false
     private var hasInputEnded = false
@@ -67,7 +64,7 @@ final class ConnectRelay {
     private static let sockets = UpstreamSocketSettings(
         limits: MessageLimits(frame: .mebibytes(1)),
         heartbeat: HeartbeatPolicy(interval: .seconds(20), patience: .seconds(30), allowedMisses: 10),
-        closeTimeout: closeTime, stallTimeout: .seconds(86_400))
+        closeTimeout: .seconds(2), stallTimeout: .seconds(86_400))
 
     private static func open(_ options: ConnectOptions, on loop: EventLoop) async throws(Ending) -> UpstreamWebSocket {
         let source = options.connection.credentials
@@ -123,21 +120,11 @@ final class ConnectRelay {
         self.input?.resume()
     }
 
+    /// The gateway closes the socket once both directions have ended and the agent has everything. To close it first could
+    /// cost what is still on its way, so there is no limit but that of a dead connection.
     private func finish() async -> Ending? {
-        _ = await complete.run(on: loop)
-        await awaitClose()
+        _ = await over.run(on: loop)
         return ending
-    }
-
-    /// Both directions have ended. The gateway closes the socket once it has passed on everything; to close it first could
-    /// cost what is still on its way.
-    private func awaitClose() async {
-        while let socket, ending == nil, !isSocketOver {
-            let before = socket.unsentBytes
-            over = LoopWait()
-            let outcome = await over.run(on: loop, until: loop.now + Self.closeTime)
-            if outcome != .woken, before == 0 || socket.unsentBytes == before { return }
-        }
     }
 
     /// Leaves everything as it was found.
@@ -148,17 +135,15 @@ final class ConnectRelay {
     }
 
     private func fail(_ message: String, _ code: Int32) {
-        if ending == nil, !isComplete { ending = Ending(message, code) }
+        if ending == nil { ending = Ending(message, code) }
         opened.wake()
-        complete.wake()
-        over.wake()
+        // What came before the end is written all the same.
+        if isSocketOver { checkOver() } else { over.wake() }
     }
 
-    /// Both directions have ended, and everything has been written.
-    private var isComplete: Bool { hasInputEnded && hasOutputEnded && (output?.unsent ?? 0) == 0 }
-
-    private func checkComplete() {
-        if isComplete { complete.wake() }
+    /// Over is over once everything that came has been written, too.
+    private func checkOver() {
+        if isSocketOver, (output?.unsent ?? 0) == 0 { over.wake() }
     }
 }
 
@@ -177,16 +162,19 @@ extension ConnectRelay: StandardInputHandler, StandardOutputHandler {
             input.pause()
             let end = Array("{\"type\":\"end\"}".utf8)
             unsafe end.withUnsafeBytes { unsafe socket.send(.text, $0) }
-            checkComplete()
         }
     }
 
     func outputDrained() {
         socket?.resume()
-        checkComplete()
+        checkOver()
     }
 
-    func outputBroke() { fail("nobody reads what \(target) says any more", Ending.broken) }
+    func outputBroke() {
+        // Whoever started this and has gone altogether needs no sentence.
+        guard !hasInputEnded else { return over.wake() }
+        fail("nobody reads what \(target) says any more", Ending.broken)
+    }
 }
 
 extension ConnectRelay: UpstreamWebSocketHandler {
@@ -208,7 +196,6 @@ extension ConnectRelay: UpstreamWebSocketHandler {
         case "end":
             hasOutputEnded = true
             output?.finish()
-            checkComplete()
         // Of a later version.
         default: break
         }
@@ -220,24 +207,23 @@ extension ConnectRelay: UpstreamWebSocketHandler {
 
     func upstreamEnded(_ code: CloseCode, reason: String) {
         isSocketOver = true
-        over.wake()
-        let said = reason.isEmpty ? "" : ": \(reason)"
+        input?.pause()
+        if !isWhole(code) { explain(code, reason.isEmpty ? "" : ": \(reason)") }
+        checkOver()
+    }
+
+    /// Whether nothing is missing: both directions have ended, or the other has and wants nothing of this one any more.
+    private func isWhole(_ code: CloseCode) -> Bool { hasOutputEnded && (hasInputEnded || code == .normal) }
+
+    private func explain(_ code: CloseCode, _ said: String) {
         switch code.rawValue {
         case 4401: fail("the token has ended", Ending.notPermitted)
         case 4403: fail("\(target) is not offered, or not to this user\(said)", Ending.notPermitted)
         case 4404 where !isOpen: fail("there is no agent that would be \(target)\(said)", Ending.unavailable)
         case 4502 where !isOpen: fail("\(target) cannot be reached by its agent\(said)", Ending.unavailable)
         case 1013 where !isOpen: fail("\(target) cannot serve more now\(said)", Ending.unavailable)
-        case 1000 where isOpen && hasOutputEnded: finishOutput()
         case 1006: fail("the connection to the gateway broke", Ending.broken)
         default: fail("the gateway ended the connection with \(code)\(said)", Ending.broken)
         }
-    }
-
-    /// The gateway has nothing more to say, and wants nothing more: what it said is still written.
-    private func finishOutput() {
-        hasInputEnded = true
-        input?.pause()
-        checkComplete()
     }
 }

@@ -39,6 +39,8 @@ enum ConnectSession {
             exchange.cancel()
         }
         await download.value
+        // Letting go of a stream that is not complete would cancel it, and cost the port the last it was sent.
+        try await exchange.allDelivered()
         withExtendedLifetime((hold, watch)) {}
     }
 

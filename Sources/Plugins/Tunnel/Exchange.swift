@@ -141,6 +141,13 @@ final class Exchange {
         port?.run { $0.endOutput() }
     }
 
+    /// Returns once the agent has passed on everything that was written, or the stream is over for another reason.
+    ///
+    /// - Throws: `CancellationError`.
+    func allDelivered() async throws {
+        while port != nil { try await waitToWrite() }
+    }
+
     private func waitToWrite() async throws {
         let wait = LoopWait()
         writer = wait
@@ -184,6 +191,7 @@ final class Exchange {
     /// The stream is over; `nil` when it was complete.
     func finished(_ failure: TunnelFailure?) {
         port = nil
+        writer?.wake()
         if let failure { fail(failure) }
     }
 
