@@ -170,11 +170,9 @@ extension ConnectRelay: StandardInputHandler, StandardOutputHandler {
         checkOver()
     }
 
-    func outputBroke() {
-        // Whoever started this and has gone altogether needs no sentence.
-        guard !hasInputEnded else { return over.wake() }
-        fail("nobody reads what \(target) says any more", Ending.broken)
-    }
+    /// Whoever started this has gone, or wants no more: ssh closes both its ends, and which of them is noticed first is
+    /// chance. As with SIGPIPE there is nothing to say, and nobody to say it to.
+    func outputBroke() { over.wake() }
 }
 
 extension ConnectRelay: UpstreamWebSocketHandler {
