@@ -5,6 +5,7 @@ ends of a tunnel, since what one saves the other may pay. `ends` tells them apar
 """
 
 import http.client
+import json
 import os
 import pwd
 import ssl
@@ -169,7 +170,7 @@ class Websockify(Passage):
 
 
 #: What one user, and one address, may not ask otherwise.
-RAISED = {"RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000000", "RATE_LIMIT_MAX_CONCURRENT": "1000"}
+RAISED = {"RATE_LIMIT_REQUESTS_PER_MINUTE": "10000000", "RATE_LIMIT_MAX_CONCURRENT": "1000"}
 
 
 class _TunnelServer(Gateway):
@@ -208,25 +209,25 @@ class Tunnel(Passage):
         return file
 
     def wait_until_connected(self, agent, seconds=10):
-        """The agent has no port that could be asked, so the gateway is, until it knows of it."""
+        """The agent has no port that could be asked, so the gateway is, until it lists it as connected."""
         deadline = time.monotonic() + seconds
-        while (status := self.status()) in (None, 503):
+        while not self.is_connected():
             agent.must_run()
             if time.monotonic() > deadline:
-                raise Failure(f"requests were answered {status} for {seconds} s: {agent.last_words()}")
+                raise Failure(f"the gateway listed no agent for {seconds} s: {agent.last_words()}")
             time.sleep(0.05)
 
-    def status(self):
-        """What a request is answered with, whatever the target says of it; `None` if it is not."""
+    def is_connected(self):
         trust = {"context": ssl.create_default_context(cafile=self.lab.certificate.chain)} if self.tls else {}
         kind = http.client.HTTPSConnection if self.tls else http.client.HTTPConnection
         connection = kind("localhost", self.port, timeout=2, **trust)
         try:
             headers = dict(each.split(": ", 1) for each in self.headers)
-            connection.request("GET", f"{self.prefix}/api/version", headers=headers)
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return None
+            connection.request("GET", "/api/tunnel/agents", headers=headers)
+            listed = json.loads(connection.getresponse().read()).get("agents", [])
+            return any(each["connected"] for each in listed)
+        except (OSError, ValueError, http.client.HTTPException):
+            return False
         finally:
             connection.close()
 
