@@ -205,17 +205,17 @@ function enrolmentLine(enrolment) {
 }
 
 function revoke(enrolment) {
-  const dialog = find("revoke");
   find("revoke-title").textContent = `Revoke the credential of ${enrolment.name}?`;
-  dialog.returnValue = "keep";
-  dialog.addEventListener("close", () => {
-    if (dialog.returnValue !== "revoke") return;
+  // Set, not added: the dialog asks about one credential at a time. And it is the button that answers, not the dialog's
+  // "close", which comes later and may find the dialog open again for another credential.
+  find("revoke-form").onsubmit = (event) => {
+    if (event.submitter?.value !== "revoke") return;
     attempt(async () => {
       await ask(`/api/tunnel/enrolments/${encodeURIComponent(enrolment.id)}`, { method: "DELETE" });
       await Promise.all([listEnrolments(), refresh()]);
     });
-  }, { once: true });
-  dialog.showModal();
+  };
+  find("revoke").showModal();
 }
 
 find("enrol-form").addEventListener("submit", (event) => {
