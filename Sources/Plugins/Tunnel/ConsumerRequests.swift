@@ -70,9 +70,12 @@ final class ConsumerRequests: Sendable {
 
     private static func target(of request: Request, below prefix: Int) throws(TunnelFailure) -> String {
         let bytes = unsafe request.headBytes
-        let asSent = unsafe Array(request.head.path(in: bytes))
-        let path = request.normalisedPath ?? asSent
-        var target = Array(path.dropFirst(prefix))
+        var target =
+            if let path = request.normalisedPath {
+                Array(path.dropFirst(prefix))
+            } else {
+                unsafe Array(request.head.path(in: bytes).dropFirst(prefix))
+            }
         if target.isEmpty { target = [UInt8(ascii: "/")] }
         guard TunnelPath.isForwardable(target) else { throw .invalidPath }
         let query = request.head.queryRange.map { unsafe QueryToken.strip(Array($0.of(bytes)).span) } ?? []
