@@ -37,6 +37,12 @@ final class RunningAgent: Sendable {
     /// How it ended; waits for it.
     func ending() throws -> Ending? { try outcome.value() }
 
-    /// Ends its loop, whatever runs there.
-    func stopLoop() { try? thread.stop() }
+    /// Ends it, whatever it serves, and then its loop.
+    func stopLoop() {
+        // Asked twice, it waits for nothing.
+        stop()
+        stop()
+        _ = try? ending()
+        try? thread.stop()
+    }
 }

@@ -67,7 +67,12 @@ package final class Outcome<R: Sendable>: Sendable {
         signal.raise()
     }
 
-    package func wait(atMost patience: Duration) -> Bool { signal.wait(atMost: patience) }
+    package func wait(atMost patience: Duration) -> Bool {
+        guard signal.wait(atMost: patience) else { return false }
+        // For who asks next: it stays set.
+        signal.raise()
+        return true
+    }
 
     /// Waits for it; blocks, so never on a loop.
     package func value() throws -> R {

@@ -38,6 +38,9 @@ final class TestAgent: TunnelCarrier {
         self.user = user
     }
 
+    // A stream and its end hold each other until it has finished.
+    deinit { session?.end(.lost, "the test is over") }
+
     /// Connects, says hello and reads the answer.
     ///
     /// - Parameter other: Whether on another loop than before.

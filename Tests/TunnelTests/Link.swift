@@ -56,6 +56,12 @@ final class Link {
         agent.attach(toGateway)
     }
 
+    // A stream and its end hold each other until it has finished.
+    deinit {
+        gateway.end(.lost, "the test is over")
+        agent.end(.lost, "the test is over")
+    }
+
     private final class Accepted {
         weak var link: Link?
     }

@@ -21,6 +21,7 @@ package final class Agent {
     private var refusals = RefusalNotes()
     private var isStopping = false
     private var ending: Ending?
+    private var cutOff: Task<Void, Never>?
     private let over = LoopWait()
 
     /// Reads the file of `--ca`: blocks.
@@ -60,6 +61,8 @@ package final class Agent {
     package func run() async -> Ending? {
         begin()
         _ = await over.run(on: loop)
+        isStopping = true
+        cutOff?.cancel()
         for link in links { link.cut() }
         log.info("agent has ended", .int("refused", refusals.total))
         return ending
@@ -72,10 +75,10 @@ package final class Agent {
         log.info("agent is ending", .int("streams", links.reduce(0) { $0 + $1.streamCount }))
         for link in links { link.leave() }
         if links.isEmpty { over.wake() }
-        loop.launch { await self.cutOff() }
+        cutOff = loop.launch { await self.endAfterGrace() }
     }
 
-    private func cutOff() async {
+    private func endAfterGrace() async {
         do { try await loop.sleep(settings.limits.grace) } catch { return }
         over.wake()
     }
