@@ -120,6 +120,39 @@ struct EnrolmentRouteTests {
         #expect(try rig.refusal(by: credential).contains("was revoked"))
     }
 
+    @Test("who guesses enrolments is blocked: 429 with the time to wait, for tokens too")
+    func guesses() throws {
+        let rig = try Rig()
+        let (_, credential) = try rig.enrol()
+        let path = "/api/tunnel/agent/enrolled"
+        for digit in 0..<5 {
+            let guess = "gwe_\(digit)123456789abcdef_" + String(repeating: "A", count: 43)
+            #expect(try rig.upgrade(path, token: guess).status == 401)
+        }
+        let refused = try rig.upgrade(path, token: "gwe_5123456789abcdef_" + String(repeating: "A", count: 43))
+        #expect(refused.status == 429)
+        #expect((1...3600).contains(Int(refused["retry-after"] ?? "") ?? 0))
+        #expect(refused.text.contains("too_many_failures"))
+        #expect(try rig.upgrade(path, token: "rubbish").status == 429)
+        // Those beside the guesser get in all the same.
+        try rig.agent(by: credential).close()
+        let metrics = try rig.gateway.get("/metrics", at: .operations).text
+        #expect(metrics.contains("gateway_authentications_total{result=\"enrolment_unknown\"} 6"))
+        #expect(metrics.contains("gateway_auth_blocks_total{of=\"address\"} 1"))
+    }
+
+    @Test("an agent that comes again and again with a revoked enrolment hears so each time, and locks nobody out")
+    func revokedAgainAndAgain() throws {
+        let rig = try Rig()
+        let (id, credential) = try rig.enrol()
+        let (_, other) = try rig.enrol("lap")
+        #expect(try rig.ask("DELETE", "/api/tunnel/enrolments/\(id)").status == 204)
+        for _ in 0..<12 { #expect(try rig.refusal(by: credential).contains("was revoked")) }
+        try rig.agent("lap", by: other).close()
+        let unknown = "gwe_0123456789abcdef_" + String(repeating: "A", count: 43)
+        #expect(try rig.upgrade("/api/tunnel/agent/enrolled", token: unknown).status == 401)
+    }
+
     @Test("a credential in the query is refused, with where it belongs")
     func inQuery() throws {
         let rig = try Rig()
