@@ -86,6 +86,18 @@ struct EnrolmentRouteTests {
         #expect(try rig.json("GET", "/api/tunnel/agents")["agents"] == .array([]))
     }
 
+    @Test("a name that another credential has taken is closed with 4409, and who has it serves on", arguments: [1, 2])
+    func nameTaken(loops: Int) throws {
+        let rig = try Rig(["TUNNEL_AGENT_PERMISSION": "admin"], loops: loops)
+        let (_, desk) = try rig.connect("desk")
+        let token = try GatewayUnderTest.token(for: "ann", isAdmin: true)
+        let other = try rig.gateway.socket("/api/tunnel/agent", token: token)
+        #expect(other.reply.status == 101)
+        try other.send(hello("desk"))
+        #expect(try other.closeCode() == 4409)
+        try rig.expect("/api/ollama/x", reaches: desk)
+    }
+
     @Test("an enrolment is for one name only")
     func otherName() throws {
         let rig = try Rig()
