@@ -94,10 +94,10 @@ def test_an_agent_whose_token_ends_is_closed_with_4401_and_its_requests_are_told
 
 
 def test_an_agent_shows_its_next_token_in_time_and_its_session_goes_on(tunnels):
-    lifetime = 6
+    lifetime = 4
     ends = time.time() + lifetime
     renewed = tunnels(agent={"token": agent_token(lifetime=lifetime)}, **UNLIMITED)
-    with renewed.read("/api/chat", CHAT | {"behaviour": {"chunks": 80, "pace": 0.1}}) as reader:
+    with renewed.read("/api/chat", CHAT | {"behaviour": {"chunks": 50, "pace": 0.1}}) as reader:
         assert reader.line()
         token_file(renewed.folder / "agent-0", agent_token())
         until(lambda: "token renewed" in renewed.agent.stderr, "the renewal")
