@@ -104,9 +104,10 @@ struct FleetTests {
         #expect(fleet.lost.isEmpty)
         #expect(try second.metric("gateway_tunnel_sessions_total{how=\"new\"}") == size)
         let pauses = try fleet.pauses()
-        let width = Double(Fleet.bound.components.attoseconds / 1_000_000_000_000_000) / 8
-        let windows = pauses.reduce(into: [Int](repeating: 0, count: 8)) { $0[min(7, Int($1 / width))] += 1 }
-        #expect(windows.allSatisfy { $0 > pauses.count / 16 && $0 < pauses.count / 4 }, "\(windows)")
+        let width = Double(Fleet.bound.components.attoseconds / 1_000_000_000_000_000) / 4
+        let windows = pauses.reduce(into: [Int](repeating: 0, count: 4)) { $0[min(3, Int($1 / width))] += 1 }
+        // A quarter each. By chance a test in a hundred million is as far off as this.
+        #expect(windows.allSatisfy { $0 > pauses.count / 12 && $0 < pauses.count / 2 }, "\(windows)")
     }
 
     @Test(
