@@ -156,6 +156,28 @@ struct AuditTests {
         #expect(last?["suppressed"]?.number?.int == 7)
     }
 
+    @Test("a block is told even of who has used up his lines")
+    func blockAfterFlood() throws {
+        let gateway = try gateway(["AUDIT_LINES_PER_SOURCE": "1"])
+        for number in 0..<5 { #expect(try ask(gateway, "/who", forged(number)).status == 401) }
+        #expect(try lines(gateway, "credential refused").count == 1)
+        let begun = try lines(gateway, "address blocked for credentials that nobody issued")
+        #expect(begun.first?["suppressed"]?.number?.int == 4)
+    }
+
+    @Test("those behind a proxy that speaks for many do not hide each other, and all together have a limit")
+    func proxied() throws {
+        let settings = ["TRUSTED_PROXIES": nil, "AUDIT_LINES_PER_SOURCE": "1", "AUDIT_LINES_PER_MINUTE": "2"]
+        let gateway = try gateway(settings)
+        for _ in 0..<9 { #expect(try ask(gateway, "/who", "rubbish").status == 401) }
+        let found = try lines(gateway, "credential refused")
+        #expect(found.count == 2)
+        #expect(found.allSatisfy { $0["shared"]?.bool == true && $0["address"]?.string == "127.0.0.1" })
+        let token = try TestGateway.token(subject: "ada")
+        #expect(try ask(gateway, "/admin", token).status == 403)
+        #expect(try lines(gateway, "request refused").count == 1, "users have their own")
+    }
+
     @Test("a path may be as long as a head, and its line may not")
     func longPath() throws {
         let gateway = try gateway()

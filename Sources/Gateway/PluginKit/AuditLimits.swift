@@ -66,12 +66,14 @@ struct AuditThrottle: Sendable {
 
     init(sources: Int) { self.sources = BoundedCache(capacity: sources) }
 
-    /// - Parameter now: In nanoseconds.
+    /// - Parameters:
+    ///   - isOwn: Whether the line counts against its source; `false` leaves the limit on all of them.
+    ///   - now: In nanoseconds.
     /// - Returns: How many lines about the same source were left out since the last; `nil` if this one is left out too.
-    mutating func admit(_ source: AuditSource, _ limits: AuditLimits, now: UInt64) -> Int? {
+    mutating func admit(_ source: AuditSource, _ limits: AuditLimits, isOwn: Bool = true, now: UInt64) -> Int? {
         let key = source.key(limits.ipv6Prefix)
         var use = sources.value(for: key) ?? Use()
-        let own = limits.perSource.take(1, fullAt: use.fullAt, now: now)
+        let own = limits.perSource.take(isOwn ? 1 : 0, fullAt: use.fullAt, now: now)
         // What its own limit refuses takes nothing from the others.
         let all = limits.altogether.take(own.isAllowed ? 1 : 0, fullAt: source.isUser ? users : strangers, now: now)
         guard own.isAllowed, all.isAllowed else {

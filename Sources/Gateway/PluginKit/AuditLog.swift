@@ -17,7 +17,8 @@ package import GatewayTelemetry
 ///
 /// Whoever sends what is refused can cause lines, so there is a limit: by user, by address for those who proved nothing,
 /// and for all of either. What is left out is counted, and told as `suppressed` in the next line about the same user or
-/// address. One for the process; may be used on any thread.
+/// address. An address that speaks for many (`shared`), such as a proxy's, has no limit of its own, and neither have blocks,
+/// which are few. One for the process; may be used on any thread.
 package final class AuditLog: Sendable {
     private let log: Logger
     private let lost: Counter
@@ -75,13 +76,21 @@ package final class AuditLog: Sendable {
             .warn, what, fields: [.string("user", who)] + details + [Self.told(suppressed), .request(handshake)])
     }
 
+    /// A block has begun: told even of who has used up what may be said of him.
+    func blocked(_ what: StaticString, _ request: Request, seconds: Int) {
+        write(.warn, what, nil, request, [.int("seconds", seconds)], isOwn: false)
+    }
+
     private func write(
-        _ level: LogLevel, _ what: StaticString, _ who: String?, _ request: Request, _ details: [LogField]
+        _ level: LogLevel, _ what: StaticString, _ who: String?, _ request: Request, _ details: [LogField],
+        isOwn: Bool = true
     ) {
         let source = who.map { AuditSource.user($0) } ?? .address(request.clientAddress)
-        guard let suppressed = admit(source, level) else { return }
+        let isShared = request.client.isShared
+        guard let suppressed = admit(source, level, isOwn: isOwn && (who != nil || !isShared)) else { return }
         let about: [LogField] = [
             who.map { .string("user", $0) } ?? .none, .string("address", "\(request.clientAddress)"),
+            isShared ? .bool("shared", true) : .none,
             .string("plugin", request.plugin.text), .string("method", "\(request.method.wireName)"),
             .string("path", Self.short(request.path)),
         ]
@@ -89,10 +98,10 @@ package final class AuditLog: Sendable {
     }
 
     /// - Returns: How many lines about the same source were left out since the last; `nil` if this one is left out too.
-    private func admit(_ source: AuditSource, _ level: LogLevel) -> Int? {
+    private func admit(_ source: AuditSource, _ level: LogLevel, isOwn: Bool = true) -> Int? {
         guard log.isEnabled(level) else { return nil }
         let now = clock()
-        let suppressed = state.withLock { $0.throttle.admit(source, $0.limits, now: now) }
+        let suppressed = state.withLock { $0.throttle.admit(source, $0.limits, isOwn: isOwn, now: now) }
         if suppressed == nil { lost.increment() }
         return suppressed
     }

@@ -88,6 +88,7 @@ package final class FailureGuard: Sendable {
 
     /// Credentials of plugins remembered as good, in 64 bytes or so each. Tokens are remembered where they are verified.
     private static let remembered = 8192
+
     /// One token that is blocked is looked at this often, since the key that it was missing may have come.
     private static let chancesOfToken = Rate.perMinute(1)
 
@@ -174,10 +175,10 @@ package final class FailureGuard: Sendable {
     }
 
     private func tell(_ holder: Holder, _ request: Request, _ answer: BackplaneAnswer) {
-        let seconds = LogField.int("seconds", Self.seconds(answer.retryAfter))
+        let seconds = Self.seconds(answer.retryAfter)
         switch holder {
-        case .address: audit.refusal("address blocked for credentials that nobody issued", of: nil, request, seconds)
-        case .token: audit.refusal("credential blocked for being refused again and again", of: nil, request, seconds)
+        case .address: audit.blocked("address blocked for credentials that nobody issued", request, seconds: seconds)
+        case .token: audit.blocked("credential blocked for being refused again and again", request, seconds: seconds)
         }
     }
 
