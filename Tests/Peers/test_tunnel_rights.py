@@ -5,7 +5,7 @@ import time
 
 import pytest
 from harness import tokens
-from harness.tunnel import CHAT, UNLIMITED, USER, Consumer
+from harness.tunnel import CHAT, UNLIMITED, USER, Agent, Consumer
 from harness.waiting import until
 
 ENROLMENTS = "/api/tunnel/enrolments"
@@ -101,6 +101,8 @@ def test_a_share_reaches_what_it_names_until_it_is_ended(made):
 def test_the_audit_log_says_who_did_what_and_no_secret(made):
     number, credential = enrol(made)
     made.start_agent(token=credential)
+    other = Agent(made.folder / "other", made.gateway, local=made.model.origin, name="lap", token=credential)
+    assert other.wait() == NOT_PERMITTED
     share = {"agent": "desk", "user": "guest", "methods": ["GET"], "paths": ["/api/tags"]}
     shared = made.consumer.ask(SHARES, value=share).json["id"]
     guest = tokens.mint(sub="guest")
@@ -127,6 +129,7 @@ def test_the_audit_log_says_who_did_what_and_no_secret(made):
         "enrolment revoked": [f"user={USER}", f"enrolment={number}"],
         "reason=enrolment_revoked": [f"enrolment={number}", "WARN"],
         "reason=permission_required": [f"user={USER}", "WARN", "path=/api/tunnel/agent "],
+        "reason=enrolment_other_name": [f"user={USER}", "WARN", "agent=lap"],
         "reason=SHARE_FORBIDS": ["user=guest", "WARN", f"path={forbidden}"],
         "socket let in": ["user=guest", "path=/ws"],
     }.items():
