@@ -184,7 +184,7 @@ import PluginKit
             route = found.route
             request.plugin = route.plugin
             try refuseLargeBody()
-            if let handler = found.chain.plainHandler { return try await handler(request) }
+            if found.chain.isPlain { return try await found.chain.handler(request) }
             return try await found.chain.run(request)
         } catch let fault as GatewayFault {
             return server.response(to: fault, of: request)
