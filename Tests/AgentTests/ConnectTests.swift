@@ -15,11 +15,7 @@ import TunnelPlugin
 /// A gateway with the tunnel's own plugin, an agent at it, and a user who may connect.
 private final class Tunnelled {
     let gateway: GatewayUnderTest
-    private let thread: LoopThread
-    // Safe: touched on the agent's loop only.
-    private final class Box: @unchecked Sendable { var agent: Agent? }
-    private let box = Box()
-    private let outcome = Outcome<Ending?>()
+    private let agent: RunningAgent
     let token: String
 
     init(_ words: [String]) throws {
@@ -28,27 +24,16 @@ private final class Tunnelled {
             [Tunnel.self],
             settings: ["TUNNEL_AGENT_PERMISSION": "admin", "TUNNEL_CONNECT_PERMISSION": "admin"])
         token = try GatewayUnderTest.token(isAdmin: true)
-        thread = try LoopThread()
         let options = try AgentOptions(
             ["--url", "ws://127.0.0.1:\(gateway.port())", "--name", "desk"] + words,
             environment: ["GATEWAY_TOKEN": token], hostName: "")
-        thread.loop.submit { [loop = thread.loop, box, outcome] in
-            loop.launch {
-                do throws(Ending) {
-                    let agent = try Agent(options, on: loop, log: .silent)
-                    box.agent = agent
-                    outcome.set(.success(await agent.run()))
-                } catch {
-                    outcome.set(.failure(error))
-                }
-            }
-        }
+        agent = try RunningAgent(options, log: .silent)
     }
 
     deinit {
-        thread.loop.submit { [box] in box.agent?.stop() }
-        _ = outcome.wait(atMost: .seconds(20))
-        try? thread.stop()
+        agent.stop()
+        _ = try? agent.ending()
+        agent.stopLoop()
         gateway.stop()
     }
 

@@ -7,7 +7,7 @@ import GatewayTunnel
 import PluginKit
 
 /// The gateway's end of the tunnel as a test wants it: real WebSockets, and what is said on them.
-// Safe: `state` is locked; everything else is touched on the gateway's one loop.
+// Safe: `state` is locked and `id` constant; everything else is touched on the gateway's one loop.
 final class FarEnd: @unchecked Sendable {
     struct State {
         /// What an agent has to show.
@@ -150,7 +150,7 @@ final class FarCarrier: WebSocketHandler, TunnelCarrier {
 }
 
 /// A consumer's end of a stream.
-// Safe: `seen` is locked; `stream` is touched on the gateway's loop.
+// Safe: `seen` is locked; everything else is touched on the gateway's one loop.
 final class Consumer: TunnelStreamHandler, @unchecked Sendable {
     struct Seen {
         var answer: StreamAnswer?

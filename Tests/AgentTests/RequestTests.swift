@@ -157,7 +157,7 @@ struct RequestTests {
     func failures() throws {
         let nobody = try Neighbour { _ in }
         let port = nobody.port
-        let scripts: [(TunnelReset, @Sendable (Talk) throws -> Void)] = [
+        let scripts: [(TunnelReset, @Sendable (ScriptedPeer) throws -> Void)] = [
             (
                 .broken,
                 {

@@ -15,12 +15,8 @@ final class Rig {
     let far: FarEnd
     let gateway: GatewayUnderTest
     let log = MemoryLog()
-    private let thread: LoopThread
+    private let agent: RunningAgent
     private let sink: LogSink
-    private let outcome = Outcome<Ending?>()
-    // Safe: touched on the agent's loop only.
-    private final class Box: @unchecked Sendable { var agent: Agent? }
-    private let box = Box()
 
     /// - Parameters:
     ///   - words: Options besides `--url`; without a credential among them GATEWAY_TOKEN is `good`.
@@ -30,7 +26,6 @@ final class Rig {
     ) throws {
         self.far = far
         gateway = try GatewayUnderTest([FarPlugin.self], settings: ["FAR_ID": far.id])
-        thread = try LoopThread()
         var limits = AgentLimits()
         limits.shortestPause = .milliseconds(5)
         limits.longestPause = .milliseconds(50)
@@ -43,32 +38,20 @@ final class Rig {
             all, environment: ["GATEWAY_TOKEN": "good"], hostName: "host", limits: limits)
         sink = LogSink(limit: .mebibytes(1)) { [log] in log.write($0) }
         sink.start()
-        let logger = LogSystem(level: .debug, format: .text, sink: sink).logger("agent")
-        let (box, outcome) = (box, outcome)
-        thread.loop.submit { [loop = thread.loop] in
-            loop.launch {
-                do throws(Ending) {
-                    let agent = try Agent(options, on: loop, log: logger)
-                    box.agent = agent
-                    outcome.set(.success(await agent.run()))
-                } catch {
-                    outcome.set(.failure(error))
-                }
-            }
-        }
+        agent = try RunningAgent(options, log: LogSystem(level: .debug, format: .text, sink: sink).logger("agent"))
     }
 
     deinit {
         stop()
-        try? thread.stop()
+        agent.stopLoop()
         gateway.stop()
         _ = sink.stop(atMost: .seconds(2))
     }
 
-    func stop() { thread.loop.submit { [box] in box.agent?.stop() } }
+    func stop() { agent.stop() }
 
     /// How the agent ended; waits for it.
-    func ending() throws -> Ending? { try outcome.value() }
+    func ending() throws -> Ending? { try agent.ending() }
 
     /// Waits for the agent's hello and its answer; `count` of them since the start.
     func connected(_ count: Int = 1) throws {

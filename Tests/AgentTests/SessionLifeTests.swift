@@ -23,6 +23,15 @@ struct SessionLifeTests {
         }
     }
 
+    /// Never answers; sets `gone` once the agent has let go of the request.
+    private static func silentModel(_ gone: Guarded<Bool> = Guarded(false)) throws -> Neighbour {
+        try Neighbour { talk in
+            _ = try talk.readHead()
+            _ = talk.readToEnd()
+            gone.withLock { $0 = true }
+        }
+    }
+
     @Test("streams go on over the next carrier after one was cut, and no request is made twice")
     func resume() throws {
         let go = Guarded(1)
@@ -61,11 +70,7 @@ struct SessionLifeTests {
     @Test("a gateway that has lost the session begins another, and the old streams' work stops")
     func restarted() throws {
         let gone = Guarded(false)
-        let model = try Neighbour { talk in
-            _ = try talk.readHead()
-            _ = talk.readToEnd()
-            gone.withLock { $0 = true }
-        }
+        let model = try Self.silentModel(gone)
         let rig = try Rig(["--local", model.url])
         try rig.connected()
         _ = try rig.far.ask("POST", "/api/chat")
@@ -82,11 +87,7 @@ struct SessionLifeTests {
     @Test("a session is given up when no carrier comes within its grace")
     func graceOver() throws {
         let gone = Guarded(false)
-        let model = try Neighbour { talk in
-            _ = try talk.readHead()
-            _ = talk.readToEnd()
-            gone.withLock { $0 = true }
-        }
+        let model = try Self.silentModel(gone)
         let rig = try Rig(["--local", model.url])
         rig.far.state.withLock { _ in }
         try #require(eventually { rig.far.state.withLock { !$0.hellos.isEmpty } })
@@ -150,10 +151,7 @@ struct SessionLifeTests {
 
     @Test("asked to end, it waits no longer than its grace for what is under way")
     func stopInTime() throws {
-        let model = try Neighbour { talk in
-            _ = try talk.readHead()
-            _ = talk.readToEnd()
-        }
+        let model = try Self.silentModel()
         let rig = try Rig(["--local", model.url]) { $0.grace = .milliseconds(50) }
         try rig.connected()
         let consumer = try rig.far.ask("POST", "/api/chat")

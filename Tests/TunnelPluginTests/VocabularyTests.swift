@@ -9,12 +9,25 @@ import Testing
 struct VocabularyTests {
     @Test("only paths that can be read in one way go to agents")
     func paths() {
-        for path in ["/", "/api/tags", "/a/../b", "/a%20b", "/%41"] {
-            #expect(TunnelPath.isForwardable(Array(path.utf8)), "\(path)")
+        for path in ["/", "/api/tags", "/a/../b", "/a%20b", "/%41", "/a/", "/%", "/%2", "/%/f", "/~", "/!"] {
+            #expect(TunnelPath.isForwardable(path.utf8), "\(path)")
         }
-        for path in ["", "a", "//", "/a//b", "/a\\b", "/%2Fa", "/%2fa", "/%5C", "/a%00", "/a b", "/é"] {
-            #expect(!TunnelPath.isForwardable(Array(path.utf8)), "\(path)")
+        for path in [
+            "", "a", "//", "/a//b", "/a//", "/a\\b", "/%2Fa", "/%2fa", "/%5C", "/a%00", "/%%2f", "/%252f%2f", "/a b",
+            "/é", "/\u{7F}", "/\u{0}", "/\r\n",
+        ] {
+            #expect(!TunnelPath.isForwardable(path.utf8), "\(path)")
         }
+    }
+
+    @Test("of all that a percent sign can stand before, three things hide what a path says")
+    func escapes() {
+        let visible = (0x21...0x7E as ClosedRange<UInt8>).filter { !"/\\".utf8.contains($0) }
+        let refused = visible.flatMap { high in
+            visible.map { low in String(decoding: [high, low], as: UTF8.self) }
+                .filter { !TunnelPath.isForwardable("/%\($0)".utf8) }
+        }
+        #expect(Set(refused) == ["2f", "2F", "5c", "5C", "00"])
     }
 
     @Test("a stream that breaks off is told so in the words of its kind")

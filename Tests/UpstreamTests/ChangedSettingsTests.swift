@@ -1,6 +1,7 @@
 import GatewayHTTP
 import GatewayLocks
 import GatewayTLS
+import GatewayTestSupport
 import Testing
 
 @testable import GatewayRuntime

@@ -240,7 +240,7 @@ enum SinkPair {
         let address = try #require(Socket.localAddress(of: listener))
         let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         _ = unsafe address.withSockaddr { unsafe connect(client, $0, $1) }
-        guard case .connection(let server, let peer) = Socket.accept(listener) else { throw Peer.Gone() }
+        guard case .connection(let server, let peer) = Socket.accept(listener) else { throw ScriptedPeer.Gone() }
         let stream = ByteStream(descriptor: server, peer: peer, loop: loop)
         try stream.start(Idle())
         stream.pauseInput()

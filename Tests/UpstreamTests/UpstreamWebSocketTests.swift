@@ -24,7 +24,7 @@ struct UpstreamWebSocketTests {
     }
 
     /// Reads the handshake and answers it, `extra` fields included.
-    private static func accept(_ peer: Peer, _ extra: String = "", accept: String? = nil) throws -> String {
+    private static func accept(_ peer: ScriptedPeer, _ extra: String = "", accept: String? = nil) throws -> String {
         let head = try peer.readHead()
         let line = try #require(head.split(separator: "\r\n").first { $0.hasPrefix("Sec-WebSocket-Key: ") })
         let key = String(line.dropFirst("Sec-WebSocket-Key: ".count))
@@ -44,7 +44,7 @@ struct UpstreamWebSocketTests {
     private static func socket(_ rig: Rig, _ url: String, _ subprotocols: [String] = []) async throws
         -> UpstreamWebSocket
     {
-        guard case .opened(let socket) = try await open(rig, url, subprotocols) else { throw Peer.Gone() }
+        guard case .opened(let socket) = try await open(rig, url, subprotocols) else { throw ScriptedPeer.Gone() }
         return socket
     }
 
@@ -86,7 +86,7 @@ struct UpstreamWebSocketTests {
         }
         try Rig.with { rig in
             guard case .opened(let socket) = try await Self.open(rig, server.url("/x?y"), ["a", "b"], compresses: true)
-            else { throw Peer.Gone() }
+            else { throw ScriptedPeer.Gone() }
             #expect(!socket.isCompressed)
             socket.close(.normal)
         }
@@ -129,7 +129,7 @@ struct UpstreamWebSocketTests {
             _ = peer.waitForEnd()
         }
         try Rig.with { rig in
-            guard case .refused(let answer) = try await Self.open(rig, server.url()) else { throw Peer.Gone() }
+            guard case .refused(let answer) = try await Self.open(rig, server.url()) else { throw ScriptedPeer.Gone() }
             #expect(answer.status.code == status)
             #expect(answer.header(HeaderName("X-Why") ?? .via) == "so")
             #expect(try await answer.body.collect(limit: 10) == Array("body".utf8))

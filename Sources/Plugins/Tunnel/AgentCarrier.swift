@@ -7,13 +7,9 @@ import PluginKit
 /// what is under way to the other loop counts as unsent.
 final class AgentCarrier: TunnelCarrier {
     private let socket: LoopBound<AgentSocket>
-    private let home: EventLoop
     private var underWay = 0
 
-    init(_ socket: LoopBound<AgentSocket>, home: EventLoop) {
-        self.socket = socket
-        self.home = home
-    }
+    init(_ socket: LoopBound<AgentSocket>) { self.socket = socket }
 
     var unsentBytes: Int { socket.here?.unsentBytes ?? underWay }
 

@@ -43,7 +43,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         self.socket = socket
         host.metrics.socketsOpened.increment()
         me = LoopBound(self, on: loop)
-        helloTimer = loop.setTimer(at: loop.now + host.settings.helloTimeout, for: self)
+        helloTimer = loop.setTimer(at: loop.now + host.settings.helloTimeout, for: self, tag: Tag.hello)
     }
 
     func timerFired(tag: UInt32) {
@@ -148,7 +148,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         phase = .bound(record)
         let (loop, host) = (loop, host)
         record.link.run { link in
-            let carrier = AgentCarrier(me, home: record.link.loop)
+            let carrier = AgentCarrier(me)
             guard !link.resume(on: carrier, resumption) else { return host.resumed(record) }
             // It ended between the look-up and now.
             loop.submit { me.here?.begin(hello, me) }
@@ -168,7 +168,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         }
         phase = .bound(record)
         let welcome = TunnelWelcome(session: record.session, secret: record.secret, terms: host.settings.terms)
-        let carrier = AgentCarrier(me, home: loop)
+        let carrier = AgentCarrier(me)
         carrier.send(text: TunnelMessage.welcome(welcome).text)
         link.begin(on: carrier, counting: record.traffic)
         host.follow(record)

@@ -135,7 +135,7 @@ package struct EnvelopeRequest {
             rest = rest.dropFirst(prefix.utf8.count - 1)
             break
         }
-        guard TunnelPath.isForwardable(Array(rest)), query.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+        guard TunnelPath.isForwardable(rest), query.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             return nil
         }
         return String(decoding: rest, as: UTF8.self) + query

@@ -7,7 +7,6 @@ import PluginKit
 /// a consumer that reads slowly slows its own stream.
 final class Exchange {
     private let loop: EventLoop
-    private let window: Int
     private var port: LoopBound<ExchangePort>?
     private var isCancelled = false
 
@@ -25,18 +24,15 @@ final class Exchange {
 
     private init(loop: EventLoop, window: Int) {
         self.loop = loop
-        self.window = window
         room = window
     }
 
-    /// Asks an agent. Returns at once; what comes of it shows in ``head(within:)``.
+    /// Asks an agent. Returns at once; what comes of it shows in ``head(until:orElse:)``.
     ///
     /// - Parameter ends: Whether nothing will be written.
     static func open(
         _ request: StreamRequest, ends: Bool, at agent: AgentRecord, terms: TunnelTerms, on loop: EventLoop
-    )
-        -> Exchange
-    {
+    ) -> Exchange {
         let exchange = Exchange(loop: loop, window: terms.streamWindow)
         let handle = LoopBound(exchange, on: loop)
         agent.link.run { link in

@@ -46,77 +46,30 @@ enum TunnelFailure: Error, Equatable {
 
     var report: Report {
         switch self {
-        case .noAgent:
-            Report(
-                status: .serviceUnavailable, code: "DESKTOP_CLIENT_DISCONNECTED", tunnelCode: "TUNNEL_004",
-                message: "Desktop client not connected", retryAfter: 5)
-        case .reconnecting:
-            Report(
-                status: .serviceUnavailable, code: "AGENT_RECONNECTING", tunnelCode: "TUNNEL_001",
-                message: "The desktop client is reconnecting. Try again.", retryAfter: 2)
+        case .noAgent: Report(.disconnected, "Desktop client not connected", retryAfter: 5)
+        case .reconnecting, .reset(.lost, _):
+            Report(.reconnecting, "The desktop client is reconnecting. Try again.", retryAfter: 2)
         case .channelLimit(let limit):
-            Report(
-                status: .serviceUnavailable, code: "CHANNEL_LIMIT", tunnelCode: "TUNNEL_006",
-                message: "Channel limit exceeded (\(limit) channels per connection)", retryAfter: 1)
-        case .reset(let reason, let message): Self.report(of: reason, message)
-        case .firstByteTimeout, .idleTimeout, .callerTimeout:
-            Report(
-                status: .gatewayTimeout, code: "LLM_REQUEST_TIMEOUT", tunnelCode: "TUNNEL_007",
-                message: "The model did not answer in time.")
-        case .tooLarge(let limit):
-            Report(
-                status: .contentTooLarge, code: "REQUEST_TOO_LARGE", tunnelCode: "TUNNEL_010",
-                message: "The request body is larger than the \(limit) bytes allowed here.")
-        case .invalidPath:
-            Report(
-                status: .badRequest, code: "INVALID_PATH", tunnelCode: "TUNNEL_010",
-                message: "The path cannot be forwarded: it holds an empty or hidden segment.")
+            Report(.channelLimit, "Channel limit exceeded (\(limit) channels per connection)", retryAfter: 1)
+        case .reset(.overloaded, _):
+            Report(.channelLimit, "The desktop client serves as many requests as it can.", retryAfter: 1)
+        case .firstByteTimeout, .idleTimeout, .callerTimeout, .reset(.timeout, _):
+            Report(.timeout, "The model did not answer in time.")
+        case .reset(.unreachable, _): Report(.unreachable, "The desktop client cannot reach the model server.")
+        case .reset(.cancelled, _), .reset(.broken, _), .reset(.flow, _), .reset(.offset, _):
+            Report(.broken, "The answer of the model server broke off.")
+        case .reset(.refused, let message):
+            Report(.refused, message.isEmpty ? "The desktop client does not offer this." : message)
         case .circuitOpen(let seconds):
-            Report(
-                status: .serviceUnavailable, code: "CIRCUIT_OPEN", tunnelCode: "TUNNEL_004",
-                message: "Circuit breaker is OPEN - requests are blocked", retryAfter: seconds)
+            Report(.circuitOpen, "Circuit breaker is OPEN - requests are blocked", retryAfter: seconds)
+        case .tooLarge(let limit):
+            Report(.tooLarge, "The request body is larger than the \(limit) bytes allowed here.")
+        case .invalidPath: Report(.invalidPath, "The path cannot be forwarded: it holds an empty or hidden segment.")
         case .answerTooLarge(let limit):
-            Report(
-                status: .badGateway, code: "ANSWER_TOO_LARGE", tunnelCode: "TUNNEL_009",
-                message: "The answer is larger than \(limit) bytes. Ask for it with \"stream\": true.")
-        case .shareForbids:
-            Report(
-                status: .forbidden, code: "SHARE_FORBIDS", tunnelCode: "TUNNEL_010",
-                message: "The agent's owner has not shared this method and path.")
-        case .shareEnded:
-            Report(
-                status: .forbidden, code: "SHARE_ENDED", tunnelCode: "TUNNEL_010",
-                message: "The agent's owner has ended the share.")
-        case .storeSilent:
-            Report(
-                status: .serviceUnavailable, code: "SHARES_UNAVAILABLE", tunnelCode: "TUNNEL_004",
-                message: "Shares cannot be looked up now. Try again.", retryAfter: 2)
-        }
-    }
-
-    private static func report(of reason: TunnelReset, _ message: String) -> Report {
-        switch reason {
-        case .refused:
-            Report(
-                status: .forbidden, code: "AGENT_REFUSED", tunnelCode: "TUNNEL_010",
-                message: message.isEmpty ? "The desktop client does not offer this." : message)
-        case .unreachable:
-            Report(
-                status: .badGateway, code: "LLM_UNREACHABLE", tunnelCode: "TUNNEL_004",
-                message: "The desktop client cannot reach the model server.")
-        case .timeout:
-            Report(
-                status: .gatewayTimeout, code: "LLM_REQUEST_TIMEOUT", tunnelCode: "TUNNEL_007",
-                message: "The model did not answer in time.")
-        case .overloaded:
-            Report(
-                status: .serviceUnavailable, code: "CHANNEL_LIMIT", tunnelCode: "TUNNEL_006",
-                message: "The desktop client serves as many requests as it can.", retryAfter: 1)
-        case .lost: TunnelFailure.reconnecting.report
-        case .cancelled, .broken, .flow, .offset:
-            Report(
-                status: .badGateway, code: "LLM_ANSWER_BROKEN", tunnelCode: "TUNNEL_001",
-                message: "The answer of the model server broke off.")
+            Report(.answerTooLarge, "The answer is larger than \(limit) bytes. Ask for it with \"stream\": true.")
+        case .shareForbids: Report(.shareForbids, "The agent's owner has not shared this method and path.")
+        case .shareEnded: Report(.shareEnded, "The agent's owner has ended the share.")
+        case .storeSilent: Report(.storeSilent, "Shares cannot be looked up now. Try again.", retryAfter: 2)
         }
     }
 
@@ -127,25 +80,14 @@ enum TunnelFailure: Error, Equatable {
         if let seconds = report.retryAfter { fields.append(.retryAfter, decimal: seconds) }
         return GatewayFault(report.status, report.code, report.message, source: .upstream, fields: fields)
     }
-
-    /// The number that the guide's clients know a code by.
-    static func tunnelCode(of fault: GatewayFault) -> String {
-        switch (fault.status.code, fault.code) {
-        case (401, "token_expired"): "TUNNEL_003"
-        case (401, _), (403, "admin_required"), (403, "permission_required"): "TUNNEL_002"
-        case (429, _): "TUNNEL_005"
-        case (504, _): "TUNNEL_007"
-        case (502, "LLM_UNREACHABLE"): "TUNNEL_004"
-        case (502, _): "TUNNEL_001"
-        case (503, "CHANNEL_LIMIT"): "TUNNEL_006"
-        case (503, "AGENT_RECONNECTING"): "TUNNEL_001"
-        case (503, _), (500, _): "TUNNEL_004"
-        default: "TUNNEL_010"
-        }
-    }
 }
 
 extension TunnelFailure.Report {
+    init(_ code: TunnelFailure.Code, _ message: String, retryAfter: Int? = nil) {
+        self.init(
+            status: code.status, code: code.rawValue, tunnelCode: code.number, message: message, retryAfter: retryAfter)
+    }
+
     /// `{"code":…,"message":…,"tunnelCode":…}`, for those who read an answer that has begun.
     func write(to json: inout JSONWriter) {
         json.object { json in
@@ -187,8 +129,8 @@ struct TunnelErrors: Middleware {
     private static func code(of fault: GatewayFault) -> String {
         switch fault.status.code {
         case 401: "AUTH_REQUIRED"
-        case 413 where fault.code == "content_too_large": "REQUEST_TOO_LARGE"
-        case 400 where fault.code == TunnelPathErrors.code: TunnelFailure.invalidPath.report.code
+        case 413 where fault.code == "content_too_large": TunnelFailure.Code.tooLarge.rawValue
+        case 400 where fault.code == TunnelPathErrors.code: TunnelFailure.Code.invalidPath.rawValue
         default: fault.code
         }
     }

@@ -110,10 +110,15 @@ extension TunnelStatus {
             json.member("successfulRequests", change.answered)
             json.member("failedRequests", change.failures)
             json.member("successRate", change.successRate)
-            json.member("averageLatency", change.latency.averageMilliseconds)
-            json.member("p95Latency", change.latency.percentileMilliseconds(0.95))
-            json.member("p99Latency", change.latency.percentileMilliseconds(0.99))
+            Self.write(change.latency, percentiles: [95, 99], in: &json)
             write(errorsOf: change, in: &json)
+        }
+    }
+
+    private static func write(_ latency: LatencyDistribution, percentiles: [Int], in json: inout JSONWriter) {
+        json.member("averageLatency", latency.averageMilliseconds)
+        for percent in percentiles {
+            json.member("p\(percent)Latency", latency.percentileMilliseconds(Double(percent) / 100))
         }
     }
 
@@ -149,10 +154,7 @@ extension TunnelStatus {
             json.member("successCount", change.answered)
             json.member("errorCount", change.failures)
             json.member("successRate", change.successRate)
-            json.member("averageLatency", change.latency.averageMilliseconds)
-            json.member("p50Latency", change.latency.percentileMilliseconds(0.5))
-            json.member("p95Latency", change.latency.percentileMilliseconds(0.95))
-            json.member("p99Latency", change.latency.percentileMilliseconds(0.99))
+            Self.write(change.latency, percentiles: [50, 95, 99], in: &json)
             json.member("bytesReceived", change.bytesFromAgents)
             json.member("bytesSent", change.bytesToAgents)
             json.member("requestsPerSecond", rate(change.requests, seconds))
@@ -239,8 +241,7 @@ extension TunnelStatus {
         json.member("successCount", figures.answered)
         json.member("errorCount", figures.failures)
         json.member("errorRate", figures.errorRate)
-        json.member("averageLatency", figures.latency.averageMilliseconds)
-        json.member("p95Latency", figures.latency.percentileMilliseconds(0.95))
+        write(figures.latency, percentiles: [95], in: &json)
         json.member("bytesReceived", figures.bytesFromAgents)
         json.member("bytesSent", figures.bytesToAgents)
         json.member("activeConnections", figures.activeConnections)

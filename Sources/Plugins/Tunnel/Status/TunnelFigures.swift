@@ -105,18 +105,3 @@ struct LatencyDistribution: Equatable, Sendable {
         return counts.dropFirst(place + 1).reduce(0, &+)
     }
 }
-
-extension TunnelFailure {
-    /// The guide's words for what kind of thing went wrong.
-    enum Category: String, CaseIterable, Sendable { case network, auth, protocolError = "protocol", timeout, channel }
-
-    /// Every code that ``report`` can have, and so every value of the label.
-    static let codes: [(code: String, category: Category)] = [
-        ("DESKTOP_CLIENT_DISCONNECTED", .network), ("AGENT_RECONNECTING", .network), ("LLM_UNREACHABLE", .network),
-        ("LLM_ANSWER_BROKEN", .network), ("CIRCUIT_OPEN", .network), ("CHANNEL_LIMIT", .channel),
-        ("LLM_REQUEST_TIMEOUT", .timeout),
-        ("AGENT_REFUSED", .auth), ("SHARE_FORBIDS", .auth), ("SHARE_ENDED", .auth), ("SHARES_UNAVAILABLE", .network),
-        ("REQUEST_TOO_LARGE", .protocolError), ("INVALID_PATH", .protocolError),
-        ("ANSWER_TOO_LARGE", .protocolError),
-    ]
-}

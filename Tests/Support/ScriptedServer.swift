@@ -1,29 +1,31 @@
 import GatewayLocks
+package import GatewayRuntime
 import Glibc
-import Testing
 
-@testable import GatewayRuntime
-
-/// A server that does to the byte what a test says: one thread for each connection, with blocking sockets.
-final class ScriptedServer: Sendable {
-    let address: SocketAddress
+/// A server on this machine that does to the byte what a test says: one thread for each connection, with blocking sockets.
+package final class ScriptedServer: Sendable {
+    package let address: SocketAddress
     private let listener: CInt
-    private let count = Counted()
+    private let count = Guarded(0)
 
     /// - Parameter script: Called for each connection with its number, from zero. What it throws ends the connection.
-    init(_ script: @escaping @Sendable (Peer, Int) throws -> Void) throws {
+    package init(_ script: @escaping @Sendable (ScriptedPeer, Int) throws -> Void) throws {
         let listener = try Socket.listen(on: .loopback(port: 0), backlog: 64)
         _ = fcntl(listener, F_SETFL, fcntl(listener, F_GETFL, 0) & ~O_NONBLOCK)
+        guard let address = Socket.localAddress(of: listener) else { throw ScriptedPeer.Gone() }
         self.listener = listener
-        address = try #require(Socket.localAddress(of: listener))
+        self.address = address
         let count = count
         Threads.start("scripted server") {
             while true {
                 let connection = accept(listener, nil, nil)
                 guard connection >= 0 else { break }
-                let number = count.next()
+                let number = count.withLock { count in
+                    defer { count += 1 }
+                    return count
+                }
                 Threads.start("scripted peer") {
-                    let peer = Peer(connection)
+                    let peer = ScriptedPeer(connection)
                     try? script(peer, number)
                     peer.close()
                 }
@@ -36,35 +38,26 @@ final class ScriptedServer: Sendable {
     deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 
     /// Connections so far.
-    var accepted: Int { count.value }
+    package var accepted: Int { count.withLock { $0 } }
 
-    func url(_ path: String = "/") -> String { "http://\(address)\(path)" }
-    func url(host: String, _ path: String = "/") -> String { "http://\(host):\(address.port)\(path)" }
+    package func url(_ path: String = "/") -> String { "http://\(address)\(path)" }
+    package func url(host: String, _ path: String = "/") -> String { "http://\(host):\(address.port)\(path)" }
 }
 
-/// A number that threads count up.
-final class Counted: Sendable {
-    private let number = Guarded(0)
-    var value: Int { number.withLock { $0 } }
-
-    /// The number before it was counted up.
-    @discardableResult
-    func next() -> Int {
-        number.withLock {
-            $0 += 1
-            return $0 - 1
-        }
+/// The server's end of one connection. No call blocks longer than 50 seconds.
+package final class ScriptedPeer {
+    package struct Gone: Error {
+        package init() {}
     }
-}
 
-/// The server's end of one connection.
-final class Peer {
-    struct Gone: Error {}
+    /// Told of each request head that is read.
+    package var onHead: (String) -> Void = { _ in }
 
     private var descriptor: CInt
     private var pending: [UInt8] = []
 
-    init(_ descriptor: CInt) {
+    /// - Parameter descriptor: Blocking, and from now on the peer's to close.
+    package init(_ descriptor: CInt) {
         self.descriptor = descriptor
         var patience = timeval(tv_sec: 50, tv_usec: 0)
         for name in [SO_RCVTIMEO, SO_SNDTIMEO] {
@@ -76,6 +69,8 @@ final class Peer {
 
     deinit { close() }
 
+    // MARK: Reading
+
     private func fill() throws {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         let count = unsafe recv(descriptor, &chunk, chunk.count, 0)
@@ -84,26 +79,20 @@ final class Peer {
     }
 
     /// The next request head, with its empty line.
-    func readHead() throws -> String {
-        while true {
-            if let end = pending.indices.dropFirst(3).first(where: {
-                pending[$0 - 3...$0].elementsEqual("\r\n\r\n".utf8)
-            }) {
-                defer { pending.removeFirst(end + 1) }
-                return String(decoding: pending[...end], as: UTF8.self)
-            }
-            try fill()
-        }
+    package func readHead() throws -> String {
+        let head = String(decoding: try read(through: "\r\n\r\n"), as: UTF8.self)
+        onHead(head)
+        return head
     }
 
-    func read(_ count: Int) throws -> [UInt8] {
+    package func read(_ count: Int) throws -> [UInt8] {
         while pending.count < count { try fill() }
         defer { pending.removeFirst(count) }
         return Array(pending[..<count])
     }
 
     /// Everything up to and with `end`.
-    func read(through end: String) throws -> [UInt8] {
+    package func read(through end: String) throws -> [UInt8] {
         let mark = Array(end.utf8)
         while true {
             if let found = pending.indices.first(where: { pending[$0...].starts(with: mark) }) {
@@ -113,10 +102,16 @@ final class Peer {
         }
     }
 
+    /// Everything up to the client's end, or its reset.
+    package func readToEnd() -> [UInt8] {
+        while (try? fill()) != nil {}
+        return pending
+    }
+
     /// Waits for the client to go.
     ///
     /// - Returns: Whether it ended in order; `false` when it reset the connection.
-    func waitForEnd() -> Bool {
+    package func waitForEnd() -> Bool {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
             let count = unsafe recv(descriptor, &chunk, chunk.count, 0)
@@ -124,9 +119,11 @@ final class Peer {
         }
     }
 
-    func write(_ text: String) throws { try write(Array(text.utf8)) }
+    // MARK: Writing
 
-    func write(_ bytes: [UInt8]) throws {
+    package func write(_ text: String) throws { try write(Array(text.utf8)) }
+
+    package func write(_ bytes: [UInt8]) throws {
         var done = 0
         while done < bytes.count {
             let rest = Array(bytes[done...])
@@ -137,20 +134,22 @@ final class Peer {
     }
 
     /// As many packets as the network makes of it.
-    func writeByteByByte(_ text: String) throws { for byte in text.utf8 { try write([byte]) } }
+    package func writeByteByByte(_ text: String) throws { for byte in text.utf8 { try write([byte]) } }
 
-    func answer(_ body: String, extra: String = "") throws {
+    package func answer(_ body: String, extra: String = "") throws {
         try write("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\(extra)\r\n\(body)")
     }
 
-    func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+    // MARK: Ending
 
-    func reset() {
+    package func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    package func reset() {
         Socket.resetOnClose(descriptor)
         close()
     }
 
-    func close() {
+    package func close() {
         if descriptor >= 0 { Glibc.close(descriptor) }
         descriptor = -1
     }

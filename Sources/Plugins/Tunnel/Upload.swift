@@ -1,0 +1,40 @@
+import PluginKit
+
+/// Sends a request's body to an agent in a task of its own, so that an answer may begin before the body is complete, and
+/// so that a server which takes no more of it does not keep the consumer longer than one which takes all and says nothing.
+///
+/// Confined to the consumer's loop.
+final class Upload {
+    /// The next piece of a body; `nil` at its end.
+    typealias Source = () async throws -> [UInt8]?
+
+    private var task: Task<Void, Never>?
+    private var found: GatewayFault?
+
+    /// Begins it.
+    init(_ source: @escaping Source, to exchange: Exchange, on loop: EventLoop) {
+        task = loop.launch { await self.send(source, to: exchange) }
+    }
+
+    func cancel() { task?.cancel() }
+
+    /// What is wrong with the body, if anything is; known once the task has ended.
+    var fault: GatewayFault? {
+        get async {
+            await task?.value
+            return found
+        }
+    }
+
+    private func send(_ source: Source, to exchange: Exchange) async {
+        do {
+            while let piece = try await source() { try await exchange.write(piece) }
+            try await exchange.finishWriting()
+        } catch let fault as GatewayFault {
+            found = fault
+            exchange.cancel()
+        } catch {
+            // The stream is over, or the consumer has left: whoever reads the answer finds out.
+        }
+    }
+}
