@@ -328,10 +328,12 @@ package struct Registrar {
             registrations.problems.append("plugin \(plugin): \(text) is not a route pattern")
             return
         }
+        // Not by `map` and `??`: a function that passes through a generic one is wrapped, at each call two frames more.
+        let limited = if let limit { limit.around(handler) } else { handler }
         registrations.routes.append(
             Route(
                 method: method, pattern: pattern, access: access, entryPoint: entry, plugin: plugin,
-                isWebSocket: isWebSocket, handler: limit.map { $0.around(handler) } ?? handler))
+                isWebSocket: isWebSocket, handler: limited))
     }
 
     // MARK: The rest
