@@ -43,7 +43,7 @@ build: ## Build the release binary
 
 # Suites that stand on a script of their own; each takes how long to run.
 SHORT := fuzz-short conformance-short soak-short
-LONG := fuzz conformance soak-minute
+LONG := fuzz conformance soak-minute fleet
 
 # The real peers come last: their last line counts them.
 .PHONY: test
@@ -121,6 +121,10 @@ soak: setup-test build ## Clients come and go for SOAK_MINUTES: does anything st
 .PHONY: slow
 slow: setup-test build ## Hold 2,000 slow connections of each kind while honest clients work
 	Tests/Soak/slow
+
+.PHONY: fleet
+fleet: ## A thousand agents lose their gateway and come back to the next; the tests of `unit` have 200
+	FLEET_AGENTS=1000 $(SWIFT) test --filter FleetTests
 
 .PHONY: conformance-short
 conformance-short:

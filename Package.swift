@@ -146,6 +146,7 @@ let package = Package(
         example("Chat"),
         example("Snapshot"),
         example("Limited"),
+        example("Keyed"),
 
         // A running gateway and a client, for the tests of plugins
         .target(
@@ -153,7 +154,10 @@ let package = Package(
             path: "Tests/PluginTesting", swiftSettings: house),
         tests(
             of: "Examples",
-            on: ["PluginTesting", "HelloPlugin", "MaintenancePlugin", "ChatPlugin", "SnapshotPlugin", "LimitedPlugin"]),
+            on: [
+                "PluginTesting", "HelloPlugin", "MaintenancePlugin", "ChatPlugin", "SnapshotPlugin", "LimitedPlugin",
+                "KeyedPlugin",
+            ]),
 
         // What several test targets share; nothing that ships depends on it
         .target(

@@ -5,11 +5,12 @@ import json
 import random
 import signal
 import socket
+import time
 
 import pytest
 import websocket
 from harness import tokens
-from harness.tunnel import CHAT, UNLIMITED, USER, Consumer, agent_token
+from harness.tunnel import CHAT, UNLIMITED, USER, Consumer, agent_token, token_file
 from harness.waiting import until
 
 
@@ -90,6 +91,23 @@ def test_an_agent_whose_token_ends_is_closed_with_4401_and_its_requests_are_told
     assert ended.gateway.total("gateway_websocket_closed_total", code="4401") == 1
     # It has no other token.
     assert ended.agent.wait() != 0
+
+
+def test_an_agent_shows_its_next_token_in_time_and_its_session_goes_on(tunnels):
+    lifetime = 4
+    ends = time.time() + lifetime
+    renewed = tunnels(agent={"token": agent_token(lifetime=lifetime)}, **UNLIMITED)
+    with renewed.read("/api/chat", CHAT | {"behaviour": {"chunks": 50, "pace": 0.1}}) as reader:
+        assert reader.line()
+        token_file(renewed.folder / "agent-0", agent_token())
+        until(lambda: "token renewed" in renewed.agent.stderr, "the renewal")
+        lines, code = reader.rest()
+    assert code == 0 and b"error" not in lines[-1]
+    # The answer or this wait outlives the first token.
+    until(lambda: time.time() > ends + 1, "the first token to end")
+    assert renewed.ask("/api/tags").status == 200
+    assert sessions(renewed, "new") == 1 and sessions(renewed, "resumed") == 0
+    assert renewed.gateway.total("gateway_websocket_closed_total", code="4401") == 0
 
 
 def test_a_consumers_token_is_no_agents(tunnels):

@@ -1,10 +1,11 @@
 """Rights in the tunnel with the real agent: enrolled, shared, revoked in the middle of a stream, and audited."""
 
+import json
 import time
 
 import pytest
 from harness import tokens
-from harness.tunnel import CHAT, UNLIMITED, USER, Consumer
+from harness.tunnel import CHAT, UNLIMITED, USER, Agent, Consumer
 from harness.waiting import until
 
 ENROLMENTS = "/api/tunnel/enrolments"
@@ -100,8 +101,15 @@ def test_a_share_reaches_what_it_names_until_it_is_ended(made):
 def test_the_audit_log_says_who_did_what_and_no_secret(made):
     number, credential = enrol(made)
     made.start_agent(token=credential)
+    other = Agent(made.folder / "other", made.gateway, local=made.model.origin, name="lap", token=credential)
+    assert other.wait() == NOT_PERMITTED
     share = {"agent": "desk", "user": "guest", "methods": ["GET"], "paths": ["/api/tags"]}
     shared = made.consumer.ask(SHARES, value=share).json["id"]
+    guest = tokens.mint(sub="guest")
+    forbidden = f"/api/tunnel/agents/{USER}/desk/ollama/api/version"
+    assert Consumer(made.origin, guest).ask(forbidden).status == 403
+    with made.socket(token=guest) as socket:
+        assert "SHARE_FORBIDS" in json.dumps(socket.ask(path="/api/version", method="GET", agent=f"{USER}/desk"))
     delete(made.consumer, f"{SHARES}/{shared}")
     made.consumer.ask("/api/tunnel/agents/default", "--request", "PUT", value={"name": "desk"})
     delete(made.consumer, f"{ENROLMENTS}/{number}")
@@ -120,11 +128,17 @@ def test_the_audit_log_says_who_did_what_and_no_secret(made):
         "default agent chosen": [f"user={USER}", "agent=desk"],
         "enrolment revoked": [f"user={USER}", f"enrolment={number}"],
         "reason=enrolment_revoked": [f"enrolment={number}", "WARN"],
-        "reason=permission_required": [f"user={USER}", "WARN"],
+        "reason=permission_required": [f"user={USER}", "WARN", "path=/api/tunnel/agent "],
+        "reason=enrolment_other_name": [f"user={USER}", "WARN", "agent=lap"],
+        "reason=SHARE_FORBIDS": ["user=guest", "WARN", f"path={forbidden}"],
+        "socket let in": ["user=guest", "path=/ws"],
     }.items():
         until(lambda what=what: audited(made.gateway, what), what)
-        line = audited(made.gateway, what)[0]
-        assert all(word in line for word in words), line
+        found = audited(made.gateway, what)
+        assert any(all(word in line for word in words) for line in found), found
+    in_envelope = audited(made.gateway, "reason=SHARE_FORBIDS")[1]
+    socket_id = in_envelope.split("correlationId=")[1]
+    assert any(socket_id in line for line in audited(made.gateway, "socket let in"))
     secret = credential.removeprefix(f"gwe_{number}_")
     assert len(secret) == 43
     assert secret not in made.gateway.stderr + made.gateway.stdout

@@ -42,9 +42,9 @@ struct RequestTests {
         let loop = try Self.loop()
         let request = Self.request(on: loop)
         var buffer = Self.first
-        let head = try Self.head(buffer)
+        var head = try Self.head(buffer)
         unsafe buffer.withUnsafeBytes { raw in
-            unsafe request.borrow(head, raw)
+            unsafe request.borrow(&head, raw)
             request.detach()
             request.detach()
         }

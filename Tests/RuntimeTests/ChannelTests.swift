@@ -73,6 +73,60 @@ struct ChannelTests {
         #expect(events.sorted() == [0, 1])
     }
 
+    @Test("what the kernel told at the beginning of a turn is news until the channel was told")
+    func news() throws {
+        let outcome = try LoopThread.with { loop in
+            let (left, leftPeer) = Self.pair()
+            let (right, rightPeer) = Self.pair()
+            var probes: [Probe] = []
+            var news: [Bool] = []
+            let done = LoopWait()
+            probes = [left, right].map {
+                Probe($0, loop) { called in
+                    for probe in probes where probe !== called { news.append(probe.descriptor.hasNews(on: loop)) }
+                    if news.count == 2 { done.wake() }
+                }
+            }
+            let unwatched = probes.map { $0.descriptor.hasNews(on: loop) }
+            for probe in probes { try probe.start() }
+            Self.poke(leftPeer)
+            Self.poke(rightPeer)
+            let unasked = probes.map { $0.descriptor.hasNews(on: loop) }
+            _ = await done.run(on: loop)
+            for probe in probes { probe.descriptor.close(on: loop) }
+            probes = []
+            close(leftPeer)
+            close(rightPeer)
+            return (unwatched, unasked, news)
+        }
+        #expect(outcome.0 == [true, true])
+        // The kernel is asked at the beginning of a turn, so what has just come is none yet.
+        #expect(outcome.1 == [false, false])
+        #expect(outcome.2 == [true, false])
+    }
+
+    @Test("nothing is known of any channel when a turn has room for no more events")
+    func fullBatch() throws {
+        var limits = RuntimeLimits()
+        limits.eventsPerTurn = 1
+        let isNews = try LoopThread.with(limits: limits) { loop in
+            let (descriptor, peer) = Self.pair()
+            let done = LoopWait()
+            var isNews = false
+            let probe = Probe(descriptor, loop) { called in
+                isNews = called.descriptor.hasNews(on: loop)
+                called.descriptor.close(on: loop)
+                done.wake()
+            }
+            try probe.start()
+            Self.poke(peer)
+            _ = await done.run(on: loop)
+            close(peer)
+            return isNews
+        }
+        #expect(isNews)
+    }
+
     @Test("a descriptor number that is used again within a batch does not get the old one's event")
     func numberReused() throws {
         let outcome = try LoopThread.with { loop in

@@ -52,8 +52,8 @@ struct RouterTests {
             id: RequestID(high: 0, low: 0))
         let router = try router(routes)
         return unsafe bytes.withUnsafeBytes { raw in
-            unsafe subject.borrow(head, raw)
-            switch unsafe router.match(subject, path: head.path(in: raw)) {
+            unsafe subject.borrow(&head, raw)
+            switch unsafe router.match(subject, path: subject.head.path(in: raw)) {
             case .route(let route):
                 let captures = subject.captures.map { "\($0.name)=\($0.value)" }.joined(separator: " ")
                 return (route.isWebSocket ? "WS " : "") + route.pattern.description

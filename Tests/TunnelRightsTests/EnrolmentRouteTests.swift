@@ -86,6 +86,18 @@ struct EnrolmentRouteTests {
         #expect(try rig.json("GET", "/api/tunnel/agents")["agents"] == .array([]))
     }
 
+    @Test("a name that another credential has taken is closed with 4409, and who has it serves on", arguments: [1, 2])
+    func nameTaken(loops: Int) throws {
+        let rig = try Rig(["TUNNEL_AGENT_PERMISSION": "admin"], loops: loops)
+        let (_, desk) = try rig.connect("desk")
+        let token = try GatewayUnderTest.token(for: "ann", isAdmin: true)
+        let other = try rig.gateway.socket("/api/tunnel/agent", token: token)
+        #expect(other.reply.status == 101)
+        try other.send(hello("desk"))
+        #expect(try other.closeCode() == 4409)
+        try rig.expect("/api/ollama/x", reaches: desk)
+    }
+
     @Test("an enrolment is for one name only")
     func otherName() throws {
         let rig = try Rig()
@@ -118,6 +130,39 @@ struct EnrolmentRouteTests {
         #expect(first.contains("not known"))
         #expect(try rig.refusal(by: other) == first)
         #expect(try rig.refusal(by: credential).contains("was revoked"))
+    }
+
+    @Test("who guesses enrolments is blocked: 429 with the time to wait, for tokens too")
+    func guesses() throws {
+        let rig = try Rig()
+        let (_, credential) = try rig.enrol()
+        let path = "/api/tunnel/agent/enrolled"
+        for digit in 0..<5 {
+            let guess = "gwe_\(digit)123456789abcdef_" + String(repeating: "A", count: 43)
+            #expect(try rig.upgrade(path, token: guess).status == 401)
+        }
+        let refused = try rig.upgrade(path, token: "gwe_5123456789abcdef_" + String(repeating: "A", count: 43))
+        #expect(refused.status == 429)
+        #expect((1...3600).contains(Int(refused["retry-after"] ?? "") ?? 0))
+        #expect(refused.text.contains("too_many_failures"))
+        #expect(try rig.upgrade(path, token: "rubbish").status == 429)
+        // Those beside the guesser get in all the same.
+        try rig.agent(by: credential).close()
+        let metrics = try rig.gateway.get("/metrics", at: .operations).text
+        #expect(metrics.contains("gateway_authentications_total{result=\"enrolment_unknown\"} 6"))
+        #expect(metrics.contains("gateway_auth_blocks_total{of=\"address\"} 1"))
+    }
+
+    @Test("an agent that comes again and again with a revoked enrolment hears so each time, and locks nobody out")
+    func revokedAgainAndAgain() throws {
+        let rig = try Rig()
+        let (id, credential) = try rig.enrol()
+        let (_, other) = try rig.enrol("lap")
+        #expect(try rig.ask("DELETE", "/api/tunnel/enrolments/\(id)").status == 204)
+        for _ in 0..<12 { #expect(try rig.refusal(by: credential).contains("was revoked")) }
+        try rig.agent("lap", by: other).close()
+        let unknown = "gwe_0123456789abcdef_" + String(repeating: "A", count: 43)
+        #expect(try rig.upgrade("/api/tunnel/agent/enrolled", token: unknown).status == 401)
     }
 
     @Test("a credential in the query is refused, with where it belongs")

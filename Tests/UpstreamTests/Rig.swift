@@ -122,6 +122,12 @@ struct Rig: Sendable {
         }
     }
 
+    /// Lets the loop begin another turn and tell of what has happened.
+    func turn() async {
+        // The first may still be over within this turn.
+        for _ in 0..<2 { await loop.nextTurn() }
+    }
+
     /// Waits until `condition` holds, letting the loop turn meanwhile.
     func until(_ condition: () -> Bool) async throws {
         let deadline = MonotonicTime.read() + .seconds(50)

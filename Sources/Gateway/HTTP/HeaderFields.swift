@@ -111,7 +111,7 @@ package struct HeaderFields: Sendable {
 
     @inline(__always)
     private mutating func append(id: UInt8, name: Input, value: Input) {
-        if wire.isEmpty { wire.reserveCapacity(192) }
+        if wire.capacity == 0 { wire.reserveCapacity(192) }
         let size = name.count + value.count + 4
         wire.append(addingCapacity: size) { line in
             unsafe line.withUnsafeMutableBufferPointer { free, filled in

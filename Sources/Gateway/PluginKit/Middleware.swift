@@ -47,19 +47,22 @@ package struct Next: Sendable {
 /// A handler and the middleware around it, outermost first. Made once per route.
 package final class Chain: Sendable {
     let middleware: [any Middleware]
-    let handler: Handler
+    /// What answers at the end.
+    package let handler: Handler
 
     /// - Parameter middleware: Outermost first.
     package init(middleware: [any Middleware], handler: @escaping Handler) {
         self.middleware = middleware
+        isPlain = middleware.isEmpty
         self.handler = handler
     }
 
     /// The same middleware around another handler: for requests that are refused before they have a route.
     package func ending(in handler: @escaping Handler) -> Chain { Chain(middleware: middleware, handler: handler) }
 
-    /// The handler itself where nothing stands around it: every async call costs a frame, so the common one is saved.
-    package var plainHandler: Handler? { middleware.isEmpty ? handler : nil }
+    /// Whether nothing stands around the handler. Whoever answers calls it itself then: every async call costs a frame,
+    /// so the common one is saved.
+    package let isPlain: Bool
 
     /// Answers a request. On its loop.
     ///

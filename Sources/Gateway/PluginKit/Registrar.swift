@@ -206,6 +206,10 @@ package struct Registrar {
     package let breakers: CircuitBreakers
     /// Speaks under the plugin's name. May be kept and used on any thread.
     package let log: Logger
+    /// Who was let in or refused, and who changed what rights: for rights of the plugin's own, since the core tells of tokens.
+    package let audit: AuditLog
+    /// Protects credentials that the plugin checks itself from being guessed.
+    package let credentials: CredentialChecks
     /// Where durable facts belong (STATE_DIRECTORY): the same as long as the process lives. It may not exist yet, or not
     /// be writable.
     package let stateDirectory: String
@@ -223,7 +227,8 @@ package struct Registrar {
     /// Made by the server, one for each plugin, in the order of PLUGINS.
     package init(
         plugin: PluginName, metrics: PluginMetrics, upstream: UpstreamClient, breakers: CircuitBreakers, log: Logger,
-        stateDirectory: String, limiting: RateLimiting, context: GatewayContext
+        stateDirectory: String, limiting: RateLimiting, audit: AuditLog, credentials: CredentialChecks,
+        context: GatewayContext
     ) {
         self.plugin = plugin
         self.metrics = metrics
@@ -232,6 +237,8 @@ package struct Registrar {
         self.log = log
         self.stateDirectory = stateDirectory
         self.limiting = limiting
+        self.audit = audit
+        self.credentials = credentials
         told = context
     }
 
@@ -321,10 +328,12 @@ package struct Registrar {
             registrations.problems.append("plugin \(plugin): \(text) is not a route pattern")
             return
         }
+        // Not by `map` and `??`: a function that passes through a generic one is wrapped, at each call two frames more.
+        let limited = if let limit { limit.around(handler) } else { handler }
         registrations.routes.append(
             Route(
                 method: method, pattern: pattern, access: access, entryPoint: entry, plugin: plugin,
-                isWebSocket: isWebSocket, handler: limit.map { $0.around(handler) } ?? handler))
+                isWebSocket: isWebSocket, handler: limited))
     }
 
     // MARK: The rest

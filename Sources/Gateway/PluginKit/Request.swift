@@ -60,10 +60,12 @@ package import GatewayRuntime
     // MARK: Storage
 
     /// Points the request at a head just parsed in the loop's receive buffer. Called by the server, once per request.
-    package func borrow(_ head: RequestHead, _ bytes: UnsafeRawBufferPointer) {
+    ///
+    /// - Parameter head: Exchanged for the one before: its memory serves the next parse, and nobody shares it.
+    package func borrow(_ head: inout RequestHead, _ bytes: UnsafeRawBufferPointer) {
         unsafe owned?.deallocate()
         unsafe owned = nil
-        self.head = head
+        swap(&self.head, &head)
         unsafe self.bytes = bytes
         borrowedFrom = loop.receiveGeneration
     }

@@ -48,6 +48,14 @@ package struct WatchedDescriptor: ~Copyable {
         }
     }
 
+    /// Whether the kernel may have had news when this turn began that the channel was not told yet.
+    ///
+    /// `false` for a channel that has asked since an earlier turn means: until this one began, nothing had happened.
+    package func hasNews(on loop: EventLoop) -> Bool {
+        guard isOpen, generation != 0 else { return true }
+        return loop.hasNews(of: number)
+    }
+
     /// Asks for other news. Free when nothing changes.
     @inline(__always)
     package mutating func want(_ interest: Readiness, on loop: EventLoop) {

@@ -32,6 +32,8 @@ package import GatewayBytes
     private var ring = JobRing(capacity: 256)
     private var timers: TimerWheel
     private var table: [Slot] = []
+    /// The kernel had as many events at the beginning of this turn as are taken at once, and perhaps more.
+    private var isBatchFull = false
     private var retired: [any Channel] = []
     private var lastGeneration: UInt32 = 0
     private var cork: (any Corked)?
@@ -48,6 +50,8 @@ package import GatewayBytes
     private struct Slot {
         var channel: (any Channel)?
         var generation: UInt32 = 0
+        /// The kernel told of it at the beginning of this turn, and the channel was not told yet.
+        var hasNews = false
     }
 
     /// Builds the loop on the calling thread; ``run()`` binds it to its own.
@@ -117,6 +121,13 @@ package import GatewayBytes
         let count = poller.wait(timeout: patience)
         let began = MonotonicTime.read()
         now = began
+        isBatchFull = count == limits.eventsPerTurn
+        for position in 0..<count {
+            let event = poller.event(position)
+            if table[Int(event.descriptor)].generation == event.generation {
+                table[Int(event.descriptor)].hasNews = true
+            }
+        }
         for position in 0..<count {
             let event = poller.event(position)
             deliver(event.readiness, to: event.descriptor, generation: event.generation)
@@ -140,6 +151,7 @@ package import GatewayBytes
     private func deliver(_ readiness: Readiness, to descriptor: CInt, generation: UInt32) {
         let slot = table[Int(descriptor)]
         guard slot.generation == generation, let channel = slot.channel else { return }
+        table[Int(descriptor)].hasNews = false
         channel.ready(readiness)
         // Bounded, so that a task that keeps waking itself cannot keep the others from their events.
         runJobs(limit: limits.jobsPerEvent)
@@ -191,6 +203,12 @@ package import GatewayBytes
         }
         table[place] = Slot()
         retired.append(channel)
+    }
+
+    /// See ``WatchedDescriptor/hasNews(on:)``.
+    func hasNews(of descriptor: CInt) -> Bool {
+        // What did not fit into a full batch comes with the next.
+        isBatchFull || table[Int(descriptor)].hasNews
     }
 
     /// The receive buffer is about to be filled again: whatever borrowed from it must have been detached by now.

@@ -5,7 +5,7 @@ import GatewayRuntime
 import GatewayTelemetry
 import PluginKit
 
-/// Decides who a request comes from and whether that is enough for its route.
+/// Decides who a request comes from and whether that is enough for its route, and writes both into the ``AuditLog``.
 final class AccessControl: Sendable {
     let authenticator: Authenticator
     let store: JWKSStore?
@@ -14,15 +14,18 @@ final class AccessControl: Sendable {
     private let rules: CredentialRules
     private let failures: FailureGuard
     private let results: MetricFamily<Counter>
+    let audit: AuditLog
 
     init(
-        settings: AuthSettings, tokens: TokenService, failures: FailureGuard, results: MetricFamily<Counter>
+        settings: AuthSettings, tokens: TokenService, failures: FailureGuard, results: MetricFamily<Counter>,
+        audit: AuditLog
     ) {
         authenticator = tokens.authenticator
         store = tokens.store
         refreshing = tokens.service
         self.failures = failures
         self.results = results
+        self.audit = audit
         rules = settings.credentialRules
     }
 
@@ -47,6 +50,7 @@ final class AccessControl: Sendable {
             credential = try findCredential(of: request)
         } catch {
             results.with(error.code).increment()
+            audit.credentialRefused(error.code, of: nil, request)
             throw Self.fault(error.status, error.code, error.message)
         }
         guard let credential else {
@@ -64,11 +68,13 @@ final class AccessControl: Sendable {
 
     /// Checks a token that nothing good is known of.
     private func verify(_ token: [UInt8], of request: Request, now: Double) async throws -> Principal {
-        let suspect = FailureGuard.Suspect(token: token, client: request.client)
+        let suspect = FailureGuard.Suspect(token, from: request.client)
         let doubt = await failures.doubt(suspect, now: request.loop.now)
         if case .blocked(let block) = doubt {
             results.with("throttled").increment()
-            throw Self.throttled(block)
+            audit.credentialRefused(
+                FailureGuard.Block.code, of: nil, request, [.string("blocked", block.of.rawValue)])
+            throw block.fault(about: "token")
         }
         switch await authenticator.authenticate(token, fetchingFrom: store, now: now) {
         case .success(let principal):
@@ -76,8 +82,11 @@ final class AccessControl: Sendable {
             return principal
         case .failure(let error):
             results.with(error.code).increment()
-            await failures.count(suspect, error, now: request.loop.now)
-            if case .lastChance(let block) = doubt, error.isUnproven { throw Self.throttled(block) }
+            // 503 is no verdict: the keys cannot be had, of which another line tells.
+            if error.status != 503 { audit.credentialRefused(error.code, of: nil, request) }
+            guard error.isUnproven else { throw Self.fault(error) }
+            await failures.count(suspect, holdsAgainstCredential: error.costsSignature, of: request)
+            if case .lastChance(let block) = doubt { throw block.fault(about: "token") }
             throw Self.fault(error)
         }
     }
@@ -127,19 +136,11 @@ final class AccessControl: Sendable {
         if status == 503 { fields.append(.retryAfter, "5") }
         return GatewayFault(Status(code: status) ?? .unauthorized, code, message, fields: fields)
     }
+}
 
-    private static func throttled(_ block: FailureGuard.Block) -> GatewayFault {
-        var fields = HeaderFields()
-        fields.append(.retryAfter, decimal: block.seconds)
-        fields.append(.wwwAuthenticate, "Bearer error=\"invalid_token\"")
-        let message =
-            switch block.of {
-            case .token: "This token was refused too often. Get a new one, which may be used at once."
-            case .address:
-                "Too many refused tokens came from this address; try again in \(block.seconds) seconds, or with a new token."
-            }
-        return GatewayFault(.tooManyRequests, "too_many_failures", message, fields: fields)
-    }
+extension TokenError {
+    /// Whether it was found out by looking at a signature, or for a key to look with.
+    fileprivate var costsSignature: Bool { check == .signature || check == .key }
 }
 
 /// Lets a request through only with enough rights.
@@ -164,12 +165,29 @@ private struct AccessMiddleware: Middleware {
                 request.isOperator = request.principal?.isAdmin == true
             }
         }
-        return try await next(request)
+        return try await answer(request, next)
+    }
+
+    /// Goes on, and tells what a user may not and which sockets are opened: plugins need not.
+    private func answer(_ request: Request, _ next: Next) async throws -> Response {
+        do {
+            let response = try await next(request)
+            if response.status == .switchingProtocols, let user = request.principal?.subject {
+                control.audit.note("socket let in", by: user, request)
+            }
+            return response
+        } catch let fault as GatewayFault where fault.status == .forbidden {
+            control.audit.refusal(
+                "request refused", of: request.principal?.subject, request, .string("reason", fault.code))
+            throw fault
+        }
     }
 
     private func admin(_ request: Request) async throws -> Principal {
         let principal = try await control.identify(request)
         guard principal.isAdmin else {
+            control.audit.refusal(
+                "request refused", of: principal.subject, request, .string("reason", "admin_required"))
             throw GatewayFault(.forbidden, "admin_required", "This needs a token with the admin permission.")
         }
         return principal

@@ -19,6 +19,7 @@ struct GenerationBuilder: Sendable {
     let shared: SharedState
     let logs: LogSystem
     let readiness: ReadinessSwitch
+    let audit: AuditLog
     let failures: FailureGuard
     let limits: RateLimitService
     /// One for the life of the process: its settings change under it, its pools stay.
@@ -40,9 +41,9 @@ struct GenerationBuilder: Sendable {
         breakers = CircuitBreakers(settings.breakers.rule, log: logs.logger("breakers"))
         stateDirectory = settings.operations.stateDirectory
         limits = RateLimitService(backplane: shared.backplane, settings: settings.limits.rates)
+        audit = AuditLog(logs.logger("audit"), limits: settings.limits.audit, lost: metrics.auditSuppressed)
         failures = FailureGuard(
-            settings.limits.failures, backplane: shared.backplane, blocks: metrics.authBlocks,
-            log: logs.logger("auth"))
+            settings.limits.failures, backplane: shared.backplane, blocks: metrics.authBlocks, audit: audit)
         firstTrust = try Self.trust(settings.upstream, after: nil)
         do throws(MetricError) {
             upstream = UpstreamClient(
@@ -94,6 +95,7 @@ struct GenerationBuilder: Sendable {
         shared.adopt(settings)
         limits.adopt(settings.limits.rates)
         failures.adopt(settings.limits.failures)
+        audit.adopt(settings.limits.audit)
         logs.level = settings.log.level
         breakers.rule = settings.breakers.rule
         upstream.replaceSettings(
@@ -143,7 +145,8 @@ struct GenerationBuilder: Sendable {
             settings: configuration.core.auth, stateDirectory: stateDirectory, upstream: upstream,
             after: previous?.access.store, log: logs.logger("auth"))
         return AccessControl(
-            settings: configuration.core.auth, tokens: tokens, failures: failures, results: metrics.authentications)
+            settings: configuration.core.auth, tokens: tokens, failures: failures, results: metrics.authentications,
+            audit: audit)
     }
 
     // MARK: Plugins
@@ -179,7 +182,10 @@ struct GenerationBuilder: Sendable {
         var registrar = Registrar(
             plugin: P.name, metrics: metrics, upstream: upstream, breakers: breakers,
             log: logs.logger(P.name.literal), stateDirectory: stateDirectory,
-            limiting: RateLimiting(service: limits, violations: serverMetrics.rateViolations), context: context)
+            limiting: RateLimiting(service: limits, violations: serverMetrics.rateViolations),
+            audit: audit,
+            credentials: CredentialChecks(
+                failures: failures, audit: audit, results: serverMetrics.authentications), context: context)
         plugin.register(with: &registrar)
         problems += metrics.problems
         return PluginInstance(

@@ -184,7 +184,7 @@ import PluginKit
             route = found.route
             request.plugin = route.plugin
             try refuseLargeBody()
-            if let handler = found.chain.plainHandler { return try await handler(request) }
+            if found.chain.isPlain { return try await found.chain.handler(request) }
             return try await found.chain.run(request)
         } catch let fault as GatewayFault {
             return server.response(to: fault, of: request)
@@ -283,25 +283,27 @@ import PluginKit
     private func parseHead() throws(RequestError) -> Bool {
         if leftover.isEmpty {
             guard unsafe !window.isEmpty, try unsafe parser.parse(window, into: &head) else { return false }
-            unsafe begin(UnsafeRawBufferPointer(rebasing: window[..<head.length]))
-            unsafe window = UnsafeRawBufferPointer(rebasing: window[head.length...])
+            let length = head.length
+            unsafe begin(UnsafeRawBufferPointer(rebasing: window[..<length]))
+            unsafe window = UnsafeRawBufferPointer(rebasing: window[length...])
         } else {
             // Bytes of our own: the array may move, so the request takes a copy at once.
-            guard try parseLeftover() else { return false }
-            useLeftover(head.length)
+            guard let length = try parseLeftover() else { return false }
+            useLeftover(length)
         }
         isFirst = false
-        body = BodyState(framing: head.framing, expectsContinue: head.expectsContinue)
         return true
     }
 
-    private func parseLeftover() throws(RequestError) -> Bool {
-        let result: Result<Bool, RequestError> = unsafe leftover.withUnsafeBytes { raw in
+    /// - Returns: How long the head is, if all of it is here.
+    private func parseLeftover() throws(RequestError) -> Int? {
+        let result: Result<Int?, RequestError> = unsafe leftover.withUnsafeBytes { raw in
             do throws(RequestError) {
                 let fresh = unsafe UnsafeRawBufferPointer(rebasing: raw[leftoverUsed...])
-                guard try unsafe parser.parse(fresh, into: &head) else { return .success(false) }
-                unsafe begin(UnsafeRawBufferPointer(rebasing: fresh[..<head.length])).detach()
-                return .success(true)
+                guard try unsafe parser.parse(fresh, into: &head) else { return .success(nil) }
+                let length = head.length
+                unsafe begin(UnsafeRawBufferPointer(rebasing: fresh[..<length])).detach()
+                return .success(length)
             } catch {
                 return .failure(error)
             }
@@ -309,12 +311,13 @@ import PluginKit
         return try result.get()
     }
 
-    /// Points the request at the head just parsed, which `bytes` hold.
+    /// Gives the request the head just parsed, which `bytes` hold.
     @discardableResult
     private func begin(_ bytes: UnsafeRawBufferPointer) -> Request {
         let request = nextRequest()
         unsafe identify(request, &head, bytes)
-        unsafe request.borrow(head, bytes)
+        body = BodyState(framing: head.framing, expectsContinue: head.expectsContinue)
+        unsafe request.borrow(&head, bytes)
         return request
     }
 

@@ -7,15 +7,17 @@ package import PluginKit
 package struct LimitSettings: Settings {
     package let rates: RateLimitSettings
     let failures: FailureRules
+    let audit: AuditLimits
     let backplane: MemoryBackplane.Limits
 
     package init(from env: inout SettingsReader) {
         rates = RateLimitSettings(from: &env)
         let threshold = env.optional(
             exactly: "BRUTE_FORCE_THRESHOLD", default: 5, in: 0...100_000,
-            "Tokens that are not the issuer's, from one address or one of them again and again, within BRUTE_FORCE_WINDOW, "
-                + "after which the address or the token is blocked: 429. Expired tokens do not count, nor do addresses "
-                + "that speak for many, such as a proxy's. 0: nothing is blocked.")
+            "Tokens that are not the issuer's, and other credentials that nobody issued, from one address or one of them "
+                + "again and again, within BRUTE_FORCE_WINDOW, after which the address or the token is blocked: 429. "
+                + "Expired tokens and revoked enrolments do not count, nor do addresses that speak for many, such as a "
+                + "proxy's. 0: nothing is blocked.")
         let window: Duration = env.optional(
             exactly: "BRUTE_FORCE_WINDOW", default: .seconds(300), in: .seconds(1) ... .seconds(86400),
             bare: .milliseconds, "How long such tokens add up, from the first one.")
@@ -32,6 +34,7 @@ package struct LimitSettings: Settings {
                 : StrikeRule(
                     threshold: UInt64(threshold), window: window.wholeNanoseconds, hold: hold.wholeNanoseconds),
             chances: .perMinute(UInt64(chances)), ipv6Prefix: rates.ipv6Prefix)
+        audit = Self.audit(&env, ipv6Prefix: rates.ipv6Prefix)
         backplane = MemoryBackplane.Limits(
             keys: env.optional(
                 exactly: "BACKPLANE_KEYS", default: 65536, in: 1024...16_777_216,
@@ -40,5 +43,19 @@ package struct LimitSettings: Settings {
             leases: env.optional(
                 exactly: "BACKPLANE_LEASES", default: 65536, in: 1024...16_777_216,
                 "Concurrent requests that limits count at once. One more is answered 429."))
+    }
+
+    private static func audit(_ env: inout SettingsReader, ipv6Prefix: Int) -> AuditLimits {
+        let perSource = env.optional(
+            exactly: "AUDIT_LINES_PER_SOURCE", default: 60, in: 1...1_000_000,
+            "Lines a minute of the audit log about one user, or about those at one address who proved nothing. Others are "
+                + "left out, counted, and told as `suppressed` in the next line about the same user or address.")
+        let altogether = env.optional(
+            exactly: "AUDIT_LINES_PER_MINUTE", default: 1200, in: 1...10_000_000,
+            "Lines a minute of the audit log about all users, and as many again about all others, so that nobody can fill "
+                + "the disk, nor hide what users do.")
+        return AuditLimits(
+            perSource: .perMinute(UInt64(perSource)), altogether: .perMinute(UInt64(altogether)), ipv6Prefix: ipv6Prefix
+        )
     }
 }

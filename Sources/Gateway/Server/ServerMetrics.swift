@@ -34,6 +34,7 @@ final class ServerMetrics: Sendable {
     let acceptPauses: Counter
     let authentications: MetricFamily<Counter>
     let authBlocks: MetricFamily<Counter>
+    let auditSuppressed: Counter
     let rateViolations: MetricFamily<Counter>
     let sockets: SocketMetrics
     let generation: Gauge
@@ -67,9 +68,11 @@ final class ServerMetrics: Sendable {
         acceptPauses = try registry.counter(
             "gateway_accept_pauses_total", "Times accepting rested because no descriptor was free.")
         authentications = try registry.counters(
-            "gateway_authentications_total", "Checked tokens by outcome.", labels: ["result"])
+            "gateway_authentications_total", "Checked tokens and other credentials by outcome.", labels: ["result"])
         authBlocks = try registry.counters(
-            "gateway_auth_blocks_total", "Blocks begun after refused tokens, by whose they are.", labels: ["of"])
+            "gateway_auth_blocks_total", "Blocks begun after refused credentials, by whose they are.", labels: ["of"])
+        auditSuppressed = try registry.counter(
+            "gateway_audit_suppressed_total", "Lines that the audit log left out, beyond its limits.")
         rateViolations = try registry.counters(
             "gateway_rate_limit_violations_total", "What was refused by a limit, by limit and kind.",
             labels: ["limit", "kind"])

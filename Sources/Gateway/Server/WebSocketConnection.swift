@@ -192,6 +192,10 @@ final class WebSocketConnection {
 
     /// Guessing tokens in band is no cheaper than at the door.
     private func refuseRenewal(_ code: String, _ message: String) {
+        if let principal {
+            server.generation.access.audit.refusal(
+                "renewal refused", of: principal.subject, on: requestID, .string("reason", code))
+        }
         tell(RenewalMessage.refused(code, message))
         refusedRenewals += 1
         if refusedRenewals == Self.mostRefusedRenewals { close(.policyViolation, reason: "too many refused tokens") }

@@ -100,4 +100,13 @@ extension ByteStream {
             if case .wouldBlock = unsafe receiveSealed(into: room) { true } else { false }
         }
     }
+
+    /// Whether nothing had arrived when this turn of the loop began: no bytes, no end. Asks nobody, so what came since
+    /// then is not known.
+    ///
+    /// Only of a stream that has wanted input since an earlier turn.
+    package var wasQuiet: Bool {
+        guard state == .open, wantsInput, inputEnd == nil, !sawEnd, crossed == .none else { return false }
+        return !hasHiddenInput && !descriptor.hasNews(on: loop)
+    }
 }

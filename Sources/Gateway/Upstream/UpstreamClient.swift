@@ -70,7 +70,8 @@ package final class UpstreamClient: Sendable {
         while true {
             try Task.checkCancellation()
             let connection = try await pool.connection(
-                to: request.url, request.destination, fresh: isRetry, timeouts: timeouts)
+                to: request.url, request.destination,
+                isRetry ? .fresh : request.isRepeatable ? .quiet : .alive, timeouts: timeouts)
             guard !Task.isCancelled else {
                 connection.finish(reusable: true)
                 throw CancellationError()

@@ -4,6 +4,16 @@ import GatewayTLS
 import GatewayTelemetry
 import GatewayTransport
 
+/// Which connections will do for a request.
+enum ConnectionChoice {
+    /// Never an idle one: the last turned out to be dead.
+    case fresh
+    /// An idle one of which the kernel says that it is alive: what is lost with it cannot be sent again.
+    case alive
+    /// An idle one of which the loop has heard nothing: should it have died since, the request is sent again.
+    case quiet
+}
+
 /// What connections may be shared between: the same server, reached the same way, under the same rule.
 struct UpstreamOrigin: Hashable {
     /// `scheme://host[:port]`, canonical.
@@ -117,14 +127,13 @@ final class UpstreamPool: TimerTarget {
 
     /// A connection to the server of `url`: the most recently used idle one, or a new one.
     ///
-    /// - Parameter fresh: Never an idle one: the last turned out to be dead.
     func connection(
-        to url: HTTPURL, _ destination: DestinationKind, fresh: Bool, timeouts: UpstreamTimeouts
+        to url: HTTPURL, _ destination: DestinationKind, _ choice: ConnectionChoice, timeouts: UpstreamTimeouts
     ) async throws -> UpstreamConnection {
         let deadline = loop.now + timeouts.connect
         let origin = origin(of: url, destination)
-        if let connection = fresh ? nil : takeIdle(origin) { return connection }
-        if fresh, origin.open >= settings.originConnections { origin.idle.first?.connection.close() }
+        if choice != .fresh, let connection = takeIdle(origin, choice) { return connection }
+        if choice == .fresh, origin.open >= settings.originConnections { origin.idle.first?.connection.close() }
         if origin.open < settings.originConnections {
             count(origin)
         } else if let connection = try await queue(for: origin, until: deadline) {
@@ -143,13 +152,13 @@ final class UpstreamPool: TimerTarget {
         return origin
     }
 
-    private func takeIdle(_ origin: PooledOrigin) -> UpstreamConnection? {
-        while let (connection, _) = origin.idle.popLast() {
+    private func takeIdle(_ origin: PooledOrigin, _ choice: ConnectionChoice) -> UpstreamConnection? {
+        while let (connection, isQuiet) = popIdle(origin, choice) {
             idleCount -= 1
             connection.isIdle = false
             // Its end, or bytes that would be taken for the next answer, may have arrived in this very turn. Asking the
-            // kernel costs 0.4 us; one user's answer given to another costs more.
-            guard connection.isUsable, connection.stream.isQuiet else {
+            // kernel costs a system call; one user's answer given to another costs more (docs/decisions/0006).
+            guard connection.isUsable, isQuiet || connection.stream.isQuiet else {
                 connection.close()
                 continue
             }
@@ -157,6 +166,20 @@ final class UpstreamPool: TimerTarget {
             return connection
         }
         return nil
+    }
+
+    /// Takes the most recently used idle connection out of the list; where that will do, the newest that was idle before
+    /// this turn began: the loop would have been told of its end, or of bytes.
+    ///
+    /// - Returns: Also whether it was quiet then, so that the kernel need not be asked.
+    private func popIdle(
+        _ origin: PooledOrigin, _ choice: ConnectionChoice
+    ) -> (connection: UpstreamConnection, isQuiet: Bool)? {
+        if choice == .quiet, let place = origin.idle.lastIndex(where: { $0.since < loop.now }) {
+            let connection = origin.idle.remove(at: place).connection
+            return (connection, connection.stream.wasQuiet)
+        }
+        return origin.idle.popLast().map { ($0.connection, false) }
     }
 
     /// Waits for a connection, or for leave to open one, which is `nil`.

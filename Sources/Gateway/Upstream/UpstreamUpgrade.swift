@@ -33,7 +33,7 @@ extension UpstreamClient {
         }
         // Not an idle connection: one that has died meanwhile would look like an upstream that hangs up.
         let connection = try await pool.connection(
-            to: request.url, request.destination, fresh: true, timeouts: timeouts)
+            to: request.url, request.destination, .fresh, timeouts: timeouts)
         guard !Task.isCancelled else {
             connection.finish(reusable: true)
             throw CancellationError()

@@ -170,8 +170,9 @@ final class Forwarding: Sendable {
     // MARK: URL
 
     private static func target(of request: Request) -> (path: [UInt8], query: [UInt8]) {
-        let asSent = unsafe Array(request.head.path(in: request.headBytes))
-        let query = request.head.queryRange.map { unsafe Array($0.of(request.headBytes)) } ?? []
+        let head = request.head
+        let asSent = unsafe Array(head.path(in: request.headBytes))
+        let query = head.queryRange.map { unsafe Array($0.of(request.headBytes)) } ?? []
         // The token was for the gateway, and upstreams write URLs to their logs.
         return (request.normalisedPath ?? asSent, QueryToken.strip(query.span))
     }
@@ -212,8 +213,8 @@ final class Forwarding: Sendable {
 
     /// What a server says that cannot reach its own, or has too much to do. Others blame the request, or one page.
     static func isFailure(_ status: Status) -> Bool {
-        switch status {
-        case .badGateway, .serviceUnavailable, .gatewayTimeout: true
+        switch status.code {
+        case 502, 503, 504: true
         default: false
         }
     }

@@ -13,12 +13,15 @@ final class AgentHost: Sendable {
     let uses: EnrolmentUses
     let finder: AgentFinder
     let audit: AuditLog
+    let credentials: CredentialChecks
     let log: Logger
     /// Between looks at whether an agent of a gateway that ends has finished.
     let drainPause = Duration.milliseconds(250)
 
     init(
-        settings: TunnelSettings, metrics: TunnelMetrics, breakers: CircuitBreakers, store: any TunnelStore, log: Logger
+        settings: TunnelSettings, metrics: TunnelMetrics, breakers: CircuitBreakers, store: any TunnelStore,
+        log: Logger,
+        audit: AuditLog, credentials: CredentialChecks
     ) {
         self.settings = settings
         self.breakers = breakers
@@ -27,7 +30,8 @@ final class AgentHost: Sendable {
         self.store = store
         grants = store.grants
         uses = EnrolmentUses(store)
-        audit = AuditLog(log)
+        self.audit = audit
+        self.credentials = credentials
         directory = AgentDirectory(limit: settings.agents, perUser: settings.agentsPerUser)
         ledger = UserLedger(limit: settings.rememberedUsers)
         finder = AgentFinder(

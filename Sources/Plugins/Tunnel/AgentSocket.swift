@@ -122,7 +122,7 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
                 throw TunnelViolation("the first message is a hello")
             }
             guard boundName == nil || boundName?.isExactly(hello.name) == true else {
-                return close(.forbidden, "this enrolment is for another name")
+                return refuse(hello, .forbidden, "enrolment_other_name", "this enrolment is for another name")
             }
             if let resumption = hello.resumption, let record = resumable(hello, resumption) {
                 return resume(record, resumption, me, hello)
@@ -157,13 +157,16 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
 
     private func begin(_ hello: TunnelHello, _ me: LoopBound<AgentSocket>) {
         guard socket != nil else { return }
-        guard grant?.isRevoked != true else { return close(.forbidden, "the enrolment was revoked") }
+        guard grant?.isRevoked != true else {
+            return refuse(hello, .forbidden, "enrolment_revoked", "the enrolment was revoked")
+        }
         let (record, link) = host.makeSession(
             hello, user: user, credential: credential, grant: grant, address: address, loop: loop)
         switch host.directory.add(record) {
         case .listed: host.joined(record)
         case .replacing(let older): host.joined(record, replacing: older)
-        case .nameTaken: return close(.nameTaken, "another agent is called \(hello.name)")
+        case .nameTaken:
+            return refuse(hello, .nameTaken, "agent_name_taken", "another agent is called \(hello.name)")
         case .tooMany: return close(.tooManyAgents, "as many agents are connected as allowed")
         }
         phase = .bound(record)
@@ -194,6 +197,15 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         let count = unreported
         unreported = 0
         record.link.run { $0.drained(me, sent: count) }
+    }
+
+    /// Closes on an agent whose credential is good, and not for what its hello says. Audited, unlike other ends.
+    private func refuse(_ hello: TunnelHello, _ code: CloseCode, _ word: String, _ reason: String) {
+        if let socket {
+            host.audit.refusal(
+                "agent refused", of: user, on: socket.requestID, .string("reason", word), .string("agent", hello.name))
+        }
+        close(code, reason)
     }
 
     func close(_ code: CloseCode, _ reason: String) {

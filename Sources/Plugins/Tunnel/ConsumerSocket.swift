@@ -124,12 +124,19 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
             try await pass(asked, of: request, writer, began, until: deadline)
         } catch let failure as TunnelFailure {
             requests.host.metrics.failed(failure)
+            note(failure.report)
             say(writer.failure(failure.report))
         } catch let refusal as RateRefusal {
             say(EnvelopeWriter.limited(refusal, id: writer.id))
         } catch {
             // Cancelled by the consumer, who knows, or because it left.
         }
+    }
+
+    /// What a user may not is told here as the core tells it of requests.
+    private func note(_ report: TunnelFailure.Report) {
+        guard report.status == .forbidden, let socket else { return }
+        requests.host.audit.refusal("request refused", of: user, on: socket.requestID, .string("reason", report.code))
     }
 
     private func pass(

@@ -14,7 +14,7 @@ package struct Tunnel: Plugin {
         let store = settings.store.makeStore(for: &gateway)
         let host = AgentHost(
             settings: settings, metrics: TunnelMetrics(gateway.metrics), breakers: gateway.breakers, store: store,
-            log: gateway.log)
+            log: gateway.log, audit: gateway.audit, credentials: gateway.credentials)
         let limit = gateway.rateLimit("requests", RateRules(addresses: .settings))
         gateway.use(TunnelPathErrors(), on: .everyRequest)
         gateway.use(TunnelErrors(), on: .ownRoutesBeforeAccess)
