@@ -128,6 +128,18 @@ struct SessionTests {
         #expect(try waiting.refusal() == (503, "AGENT_RECONNECTING"))
     }
 
+    @Test("an agent that says goodbye is not waited for: its name is free and its requests are told, at once")
+    func goodbye() throws {
+        let gateway = try makeGateway(["TUNNEL_RESUME_GRACE": "300s"])
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let asked = try gateway.ask()
+        _ = try agent.next()
+        try agent.sayGoodbye()
+        #expect(try asked.refusal() == (503, "AGENT_RECONNECTING"))
+        #expect(try eventually { try gateway.metric("gateway_tunnel_agents") == 0 })
+    }
+
     @Test("an agent that does not come back in time is gone: its requests are told, and the next hear why")
     func graceOver() throws {
         let gateway = try makeGateway(["TUNNEL_RESUME_GRACE": "1s"])

@@ -100,6 +100,13 @@ final class TestAgent: TunnelCarrier {
         socket = nil
     }
 
+    /// The agent ends, and says so.
+    func sayGoodbye() throws {
+        session?.detach()
+        try socket?.close(1000)
+        socket = nil
+    }
+
     func resume(onOtherLoop other: Bool = false) throws {
         try connect(resuming: try resumption(), onOtherLoop: other)
     }

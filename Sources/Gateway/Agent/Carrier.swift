@@ -59,7 +59,7 @@ final class Carrier {
     }
 
     /// Closes it; the session stays.
-    func leave(_ code: CloseCode = .normal, _ reason: String = "") {
+    func leave(_ code: CloseCode, _ reason: String = "") {
         guard end == nil else { return }
         socket.close(code, reason: reason)
         finish(.left)

@@ -253,8 +253,9 @@ final class AgentSocket: WebSocketHandler, TimerTarget {
         guard case .bound(let record) = phase, let me else { return }
         phase = .over
         host.left(record, code)
-        // After a reload the agent comes back to another instance, which does not know the session.
-        let isOver = code == .serviceRestart
+        // After a reload the agent comes back to another instance, which does not know the session; and an agent that says
+        // goodbye does not come back to it.
+        let isOver = code == .serviceRestart || code == .normal
         record.link.run { $0.lost(me, forGood: isOver) }
     }
 }
