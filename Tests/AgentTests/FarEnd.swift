@@ -163,7 +163,8 @@ final class Consumer: TunnelStreamHandler, @unchecked Sendable {
 
     private let far: FarEnd
     private let seen = Guarded(Seen())
-    var stream: TunnelStream?
+    /// The session holds it until it has finished.
+    weak var stream: TunnelStream?
     /// Whether what arrives is consumed at once.
     var consumes = true
     private var unwritten: ArraySlice<UInt8> = []
