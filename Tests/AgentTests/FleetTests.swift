@@ -15,9 +15,10 @@ private final class Fleet {
     private let thread: LoopThread
     private let log = MemoryLog()
     private let sink: LogSink
-    // Safe: touched on the agents' loop only.
-    private final class Box: @unchecked Sendable { var agents: [Agent] = [] }
-    private let box = Box()
+    private final class Place {
+        var agents: [Agent] = []
+    }
+    private let place: LoopBound<Place>
     private let endings = Guarded<[String]>([])
     private let over = Signal()
     private let count: Int
@@ -28,6 +29,7 @@ private final class Fleet {
     init(_ count: Int, at port: UInt16) throws {
         self.count = count
         thread = try LoopThread()
+        place = LoopBound(Place(), on: thread.loop)
         sink = LogSink(limit: .mebibytes(64)) { [log] in log.write($0) }
         sink.start()
         var limits = AgentLimits()
@@ -41,12 +43,12 @@ private final class Fleet {
         // One for all: each would read the system's certificates.
         let client = try Clients.forGateway(all[0].connection, sockets: Agent.sockets)
         let logger = LogSystem(level: .info, format: .json, sink: sink).logger("agent")
-        let (box, endings, over) = (box, endings, over)
+        let (loop, endings, over) = (thread.loop, endings, over)
         for options in all {
-            thread.loop.submit { [loop = thread.loop] in
+            place.run { place in
+                let agent = Agent(options, gateway: client, server: nil, on: loop, log: logger)
+                place.agents.append(agent)
                 loop.launch {
-                    let agent = Agent(options, gateway: client, server: nil, on: loop, log: logger)
-                    box.agents.append(agent)
                     if let ending = await agent.run() { endings.withLock { $0.append(ending.message) } }
                     over.raise()
                 }
@@ -55,7 +57,7 @@ private final class Fleet {
     }
 
     deinit {
-        thread.loop.submit { [box] in for agent in box.agents { agent.stop() } }
+        place.run { for agent in $0.agents { agent.stop() } }
         for _ in 0..<count { _ = over.wait(atMost: .seconds(20)) }
         try? thread.stop()
         _ = sink.stop(atMost: .seconds(2))
@@ -80,7 +82,7 @@ struct FleetTests {
         unsafe getenv("FLEET_AGENTS").flatMap { unsafe Int(String(cString: $0)) } ?? 200
     }
 
-    private func gateway(port: UInt16 = 0) throws -> GatewayUnderTest {
+    private func gateway(port: UInt16) throws -> GatewayUnderTest {
         try GatewayUnderTest(
             [Tunnel.self],
             settings: [
@@ -92,14 +94,14 @@ struct FleetTests {
     @Test("all come back to one that was started again, each once, none is refused for good, and pauses are spread")
     func restart() throws {
         let size = Self.size
-        let first = try gateway()
-        let port = first.port()
-        let fleet = try Fleet(size, at: port)
+        let port = try HeldPort()
+        let first = try gateway(port: port.number)
+        let fleet = try Fleet(size, at: port.number)
         try #require(try eventually { try first.metric("gateway_tunnel_agents") == size })
         first.stop()
         // Each has been refused once at least: nobody listens.
         try #require(try eventually { try fleet.pauses().count >= size })
-        let second = try gateway(port: port)
+        let second = try gateway(port: port.number)
         try #require(try eventually { try second.metric("gateway_tunnel_agents") == size })
         #expect(fleet.lost.isEmpty)
         #expect(try second.metric("gateway_tunnel_sessions_total{how=\"new\"}") == size)
