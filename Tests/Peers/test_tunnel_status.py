@@ -153,6 +153,21 @@ def test_prometheus_itself_takes_the_rules():
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def lint(page):
+    """What promtool finds; code 3 is for names alone, anything else for a page that it cannot read."""
+    checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)
+    assert checked.returncode in (0, 3), checked.stdout + checked.stderr
+    return {line.split()[0] for line in (checked.stdout + checked.stderr).splitlines()}
+
+
+def test_prometheus_itself_takes_the_metrics(tunnel):
+    assert tunnel.get("/ollama/api/tags", headers=bearer(tokens.mint(sub=USER)))[0] == 200
+    assert lint(tunnel.get("/metrics", ops=True)[2].decode()) == set()
+    # Names that the guide gave them, and dashboards know.
+    assert lint(tunnel.get("/api/tunnel/metrics", headers=bearer(SCRAPER))[2].decode()) == {
+        "tunnel_cpu_usage_seconds", "tunnel_p95_latency_ms", "tunnel_p99_latency_ms", "tunnel_request_latency_ms"}
+
+
 # ---- The page -------------------------------------------------------------------------------------------------------
 
 
