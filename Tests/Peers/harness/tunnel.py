@@ -56,7 +56,7 @@ class Agent(Process):
     """
 
     def __init__(self, folder, gateway, local=None, ports=(), name=NAME, token=None, url=None, authority=None,
-                 options=(), host=None):
+                 options=(), host=None, log_level="debug"):
         words = ["--url", url or gateway.origin, "--name", name]
         words += ["--token-file", token_file(folder, token or agent_token())]
         words += ["--local", local] if local else []
@@ -67,7 +67,7 @@ class Agent(Process):
         with host or contextlib.nullcontext():
             super().__init__(
                 f"agent-{name}", [binary(), "agent", *words, *options], folder,
-                bare_environment(folder) | {"LOG_LEVEL": "debug"})
+                bare_environment(folder) | {"LOG_LEVEL": log_level})
 
     @property
     def _sessions(self):
