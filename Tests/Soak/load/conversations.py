@@ -12,8 +12,8 @@ from collections import Counter
 import websockets
 from upstream import LARGEST, content
 
-#: No answer may take longer.
-PATIENCE = 20
+#: No conversation may take longer: one that hangs is found, one that others keep waiting is not blamed.
+PATIENCE = 60
 
 
 class Wrong(Exception):
@@ -89,8 +89,6 @@ class Clients:
 
     #: Each kind of client, how many of them, and whether something else than the gateway may break its connection.
     CLIENTS = ()
-    #: Seconds that one conversation may take.
-    patience = PATIENCE
 
     def __init__(self, settings):
         self.settings = settings
@@ -160,7 +158,7 @@ class Clients:
     async def client(self, work, may_break):
         while not self.is_ending:
             try:
-                await asyncio.wait_for(work(self), self.patience)
+                await asyncio.wait_for(work(self), PATIENCE)
                 self.done[work.__name__] += 1
             except (Broken, ConnectionError, websockets.ConnectionClosed, websockets.InvalidHandshake) as error:
                 if may_break:

@@ -57,9 +57,6 @@ def bearer(token):
 
 
 class Tunnelled(Clients):
-    # Programs are started and stopped within a conversation.
-    patience = 45
-
     def __init__(self, settings):
         super().__init__(settings)
         self.folder, self.tokens = Path(settings["folder"]), settings["tokens"]
