@@ -252,16 +252,33 @@ struct EventLoopTests {
         try thread.stop()
     }
 
-    @Test("memory claimed by one large write is given back")
-    func outputShrinks() throws {
+    @Test("memory claimed by one large write is given back", arguments: Leaving.allCases)
+    func outputShrinks(_ leaving: Leaving) throws {
         let capacities = try LoopThread.with { loop in
+            let writer = Writer()
+            loop.corkOutput(of: writer)
             loop.output.append([UInt8](repeating: 1, count: 8 << 20))
             let large = loop.output.capacity
-            loop.discardOutput()
-            return (large, loop.output.capacity)
+            switch leaving {
+            case .withTheRest: loop.flushCorks()
+            case .alone: loop.flushOutput(of: writer)
+            case .dropped: loop.dropOutput(of: writer)
+            }
+            return (large, loop.output.capacity, writer.sent, writer.isCorked)
         }
         #expect(capacities.0 >= 8 << 20)
         #expect(capacities.1 <= 1 << 20)
+        #expect(capacities.2 == (leaving == .dropped ? 0 : 8 << 20))
+        #expect(!capacities.3)
+    }
+
+    enum Leaving: CaseIterable, Sendable { case withTheRest, alone, dropped }
+
+    private final class Writer: Corked {
+        var isCorked = false
+        private(set) var sent = 0
+
+        func sendCorked(_ bytes: UnsafeRawBufferPointer) { sent += bytes.count }
     }
 }
 

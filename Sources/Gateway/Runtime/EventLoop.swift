@@ -36,9 +36,9 @@ package import GatewayBytes
     private var isBatchFull = false
     private var retired: [any Channel] = []
     private var lastGeneration: UInt32 = 0
-    private var cork: (any Corked)?
+    private var corks: [Cork] = []
     private var deferred: [(any TimerTarget, UInt32)] = []
-    /// Output of whoever named itself by ``corkOutput(of:)`` waits here until control returns to the loop.
+    /// Output of those who named themselves by ``corkOutput(of:)``, one after the other, until the turn ends.
     package var output: OutputBuffer
     private var stopping = false
     private var turnEnded: MonotonicTime
@@ -99,7 +99,7 @@ package import GatewayBytes
         while !stopping { turn() }
         for slot in table { slot.channel?.loopEnds() }
         runJobs(limit: limits.jobsPerTurn)
-        flushCork()
+        flushCorks()
         letGo()
         CurrentLoop.set(nil)
     }
@@ -136,7 +136,7 @@ package import GatewayBytes
         for work in inbox.take() { work.run(on: self) }
         runDeferred()
         runJobs(limit: limits.jobsPerTurn)
-        flushCork()
+        flushCorks()
         if !retired.isEmpty { retired.removeAll(keepingCapacity: true) }
         watchTurn(began)
     }
@@ -155,7 +155,6 @@ package import GatewayBytes
         channel.ready(readiness)
         // Bounded, so that a task that keeps waking itself cannot keep the others from their events.
         runJobs(limit: limits.jobsPerEvent)
-        flushCork()
     }
 
     private func fireTimers() {
@@ -164,7 +163,6 @@ package import GatewayBytes
         while let (target, tag) = timers.popDue() {
             target.timerFired(tag: tag)
             runJobs(limit: limits.jobsPerEvent)
-            flushCork()
         }
     }
 
@@ -175,7 +173,6 @@ package import GatewayBytes
         for (target, tag) in batch {
             target.timerFired(tag: tag)
             runJobs(limit: limits.jobsPerEvent)
-            flushCork()
         }
     }
 
@@ -231,39 +228,71 @@ package import GatewayBytes
 
     // MARK: Output
 
-    /// Names the owner of bytes that wait to be sent until control returns to the loop.
-    ///
-    /// One owner at a time: naming another flushes the first.
+    /// Bytes of one owner in ``output``: from `start` to the next one's, or to the end.
+    private struct Cork {
+        /// `nil`: they are not wanted any more.
+        var owner: (any Corked)?
+        let start: Int
+    }
+
+    /// Names the owner of what is appended to ``output`` from here on. It is sent when the turn ends, or sooner when many
+    /// have something there: one after the other, since peers are woken once for all of them (docs/decisions/0006).
     @inline(__always)
     package func corkOutput(of owner: any Corked) {
-        if let cork {
-            if cork === owner { return }
-            flushCork()
+        if let last = corks.last, last.owner === owner { return }
+        if owner.isCorked || corks.count >= limits.corkedOutputs { flushCorks() }
+        owner.isCorked = true
+        corks.append(Cork(owner: owner, start: output.count))
+    }
+
+    /// Sends what `owner` has in ``output`` now.
+    package func flushOutput(of owner: any Corked) {
+        guard owner.isCorked else { return }
+        guard let last = corks.last, last.owner === owner else { return flushCorks() }
+        corks.removeLast()
+        send(last, upTo: output.count)
+        output.truncate(to: last.start)
+        shrinkOutput()
+    }
+
+    /// Forgets what `owner` has in ``output``.
+    package func dropOutput(of owner: any Corked) {
+        guard owner.isCorked, let place = corks.lastIndex(where: { $0.owner === owner }) else { return }
+        owner.isCorked = false
+        if place < corks.count - 1 {
+            corks[place].owner = nil
+        } else {
+            output.truncate(to: corks.removeLast().start)
+            shrinkOutput()
         }
-        cork = owner
     }
 
-    /// - Returns: Whether the bytes in ``output`` are the owner's: then they are its to send or to discard, now.
-    @inline(__always)
-    package func uncork(_ owner: any Corked) -> Bool {
-        guard let cork, cork === owner else { return false }
-        self.cork = nil
-        return true
-    }
-
-    /// Empties ``output``, and gives back memory that one large write has claimed.
-    @inline(__always)
-    package func discardOutput() {
+    /// Sends all that is in ``output``.
+    package func flushCorks() {
+        guard !corks.isEmpty else { return }
+        for place in corks.indices {
+            let next = place + 1
+            send(corks[place], upTo: next < corks.count ? corks[next].start : output.count)
+        }
+        corks.removeAll(keepingCapacity: true)
         output.removeAll()
-        guard output.capacity > limits.outputBuffer.bytes * 8 else { return }
-        output = OutputBuffer(capacity: limits.outputBuffer.bytes)
+        shrinkOutput()
     }
 
     @inline(__always)
-    private func flushCork() {
-        guard let owner = cork else { return }
-        cork = nil
-        owner.flushCorked()
+    private func send(_ cork: Cork, upTo end: Int) {
+        guard let owner = cork.owner else { return }
+        owner.isCorked = false
+        unsafe output.withUnsafeBytes {
+            unsafe owner.sendCorked(UnsafeRawBufferPointer(rebasing: $0[cork.start..<end]))
+        }
+    }
+
+    /// Gives back memory that one large write has claimed.
+    @inline(__always)
+    private func shrinkOutput() {
+        guard output.isEmpty, output.capacity > limits.outputBuffer.bytes * 8 else { return }
+        output = OutputBuffer(capacity: limits.outputBuffer.bytes)
     }
 
     // MARK: Work
@@ -300,10 +329,13 @@ package import GatewayBytes
     }
 }
 
-/// Who holds bytes in a loop's shared output buffer.
+/// Who may hold bytes in a loop's shared output buffer.
 package protocol Corked: AnyObject {
-    /// Sends them, or takes them over.
-    func flushCorked()
+    /// Whether it does. The loop's to set.
+    var isCorked: Bool { get set }
+
+    /// Sends `bytes`, or takes them over. Must not write to the loop's output.
+    func sendCorked(_ bytes: UnsafeRawBufferPointer)
 }
 
 extension EventLoop: SerialExecutor, TaskExecutor {

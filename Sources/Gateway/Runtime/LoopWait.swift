@@ -31,15 +31,13 @@ package final class LoopWait: TimerTarget {
     }
 
     /// Suspends the caller, which must run on `loop`. Once. Returns at once if it was woken before, or is cancelled.
-    package func run(
-        on loop: EventLoop, until deadline: MonotonicTime = .distantFuture,
-        isolation: isolated (any Actor)? = #isolation
-    ) async -> Outcome {
+    package func run(on loop: EventLoop, until deadline: MonotonicTime = .distantFuture) async -> Outcome {
         guard outcome == nil else { return outcome ?? .woken }
         let timer = deadline == .distantFuture ? .none : loop.setTimer(at: deadline, for: self, tag: Tag.deadline)
         defer { loop.cancelTimer(timer) }
         // Safe: touched on the loop only; cancellation from another thread comes by submission.
         nonisolated(unsafe) let shared = self
+        let isolation = #isolation
         await withTaskCancellationHandler {
             // Named so that this closure stays on the caller's actor: leaving it is a suspension of its own.
             _ = isolation

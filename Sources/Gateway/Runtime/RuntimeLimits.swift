@@ -6,6 +6,8 @@ package struct RuntimeLimits: Sendable {
     package var receiveBuffer: ByteCount = .kibibytes(128)
     /// First size of the loop's shared output buffer; senders flush before it would have to grow much.
     package var outputBuffer: ByteCount = .kibibytes(128)
+    /// Most connections whose output waits for the end of a turn, so that the first of many is not kept waiting by them.
+    package var corkedOutputs = 128
     /// Most events taken from the kernel in one turn.
     package var eventsPerTurn = 512
     /// Most pipes kept for the next relay, per loop; each takes two descriptors.

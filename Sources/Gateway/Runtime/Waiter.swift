@@ -27,7 +27,17 @@ extension Optional where Wrapped == Waiter {
 
 /// Suspends the caller until the waiter handed to `store` is resumed.
 @inline(__always)
-package func suspend(isolation: isolated (any Actor)? = #isolation, _ store: (Waiter) -> Void) async {
+package func suspend(_ store: (Waiter) -> Void) async {
+    #if DEBUG
+    await withCheckedContinuation { store(Waiter($0)) }
+    #else
+    unsafe await withUnsafeContinuation { unsafe store(Waiter($0)) }
+    #endif
+}
+
+/// The same for a closure, which stays on its actor only if that is named in it.
+@inline(__always)
+func suspend(isolation: isolated (any Actor)?, _ store: (Waiter) -> Void) async {
     #if DEBUG
     await withCheckedContinuation(isolation: isolation) { store(Waiter($0)) }
     #else

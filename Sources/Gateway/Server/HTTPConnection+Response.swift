@@ -197,8 +197,8 @@ extension HTTPConnection {
         case .chunked: stream.write { $0.appendChunk(bytes.span) }
         case .identity(let length):
             guard UInt64(reply.bodyBytes) <= length else { throw BodyLengthError() }
-            stream.write { $0.append(bytes) }
-        case .untilClose: stream.write { $0.append(bytes) }
+            unsafe bytes.withUnsafeBytes { unsafe stream.write($0) }
+        case .untilClose: unsafe bytes.withUnsafeBytes { unsafe stream.write($0) }
         }
         reply.sinceTurn += bytes.count
         if stream.unsent > settings.sendBuffer.bytes {

@@ -128,8 +128,7 @@ extension ByteStream {
         guard state != .closed else { return }
         state = .closed
         cancelDeadline()
-        // What stands there would go out on the next connection that writes.
-        if loop.uncork(self) { loop.discardOutput() }
+        loop.dropOutput(of: self)
         unsentBytes = nil
         cipher = nil
         descriptor.close(on: loop)

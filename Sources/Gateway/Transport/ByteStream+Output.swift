@@ -15,7 +15,7 @@ extension ByteStream {
     /// The loop's shared buffer is sent once it holds this much, so that it stays in the processor's cache.
     private static var flushAt: Int { 65536 }
 
-    /// Appends to the stream's output. It leaves when control returns to the loop, or sooner when much has piled up.
+    /// Appends to the stream's output. It leaves when the loop's turn ends, or sooner when much has piled up.
     ///
     /// Written to a stream that is not open, it is dropped. There is no limit here: whoever writes looks at ``unsent``.
     @inline(__always)
@@ -24,7 +24,7 @@ extension ByteStream {
         if let unsentBytes { return body(&unsentBytes.buffer) }
         loop.corkOutput(of: self)
         body(&loop.output)
-        if loop.output.count >= Self.flushAt { flush() }
+        if loop.output.count >= Self.flushAt { loop.flushCorks() }
     }
 
     /// The same for bytes that lie elsewhere: many of them go to the kernel from there.
@@ -37,18 +37,11 @@ extension ByteStream {
     }
 
     /// Sends what this stream has in the loop's buffer now.
-    package func flush() {
-        // The bytes there may be another stream's.
-        if loop.uncork(self) { flushCorked() }
-    }
+    package func flush() { loop.flushOutput(of: self) }
 
-    package func flushCorked() {
-        guard !loop.output.isEmpty else { return }
-        guard state == .open, outputFailure == nil else { return loop.discardOutput() }
-        unsafe loop.output.withUnsafeBytes { raw in
-            unsafe keep(raw, last: push(raw))
-        }
-        loop.discardOutput()
+    package func sendCorked(_ bytes: UnsafeRawBufferPointer) {
+        guard state == .open, outputFailure == nil else { return }
+        unsafe keep(bytes, last: push(bytes))
     }
 
     /// Keeps the last `count` bytes until the kernel takes them.

@@ -49,6 +49,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     /// The kernel reported the peer's end; bytes before it may still be unread.
     var sawEnd = false
     var unsentBytes: Unsent?
+    package var isCorked = false
     /// The cipher must be read before it can write, or written before it can read.
     var crossed: Crossing = .none
 

@@ -99,7 +99,6 @@ final class UpstreamConnection {
         }
         if let failure { throw UpstreamError.unsendable(failure.message) }
         if case .bytes(let bytes) = request.body { unsafe bytes.withUnsafeBytes { unsafe stream.write($0) } }
-        stream.flush()
         lastSending = stream.loop.now
         guard case .stream(let length, let next) = request.body else { return }
         pump = stream.loop.launch { await self.pumpBody(length: length, next) }
