@@ -33,6 +33,32 @@ struct TimeoutTests {
         #expect(outcome.1)
     }
 
+    @Test("the time for the first byte runs once, from the request")
+    func firstByteOnce() throws {
+        let server = try ScriptedServer { peer, _ in
+            _ = try peer.readHead()
+            try peer.answer("ready")
+            _ = try peer.readHead()
+            _ = peer.waitForEnd()
+        }
+        let order = try Rig.with(["UPSTREAM_FIRST_BYTE_TIMEOUT": "400ms"]) { rig in
+            let address = server.url()
+            // So that nothing has to be dialled when both clocks begin.
+            _ = try await rig.text(.get, address)
+            let over = LoopWait()
+            var order: [String] = []
+            rig.loop.launch {
+                order.append(await rig.failure { _ = try await rig.send(.get, address) }.name)
+                over.wake()
+            }
+            try await rig.loop.sleep(.milliseconds(700))
+            order.append("nearly twice the time")
+            _ = await over.run(on: rig.loop)
+            return order
+        }
+        #expect(order == ["firstByteTimedOut", "nearly twice the time"])
+    }
+
     @Test(
         "a body that stops arriving",
         arguments: ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n5\r\nha", "\r\nhalf"])

@@ -82,6 +82,7 @@ extension ByteStream {
             case .bytes(let count):
                 done += count
                 sent &+= UInt64(count)
+                lastSent = loop.now
             case .wouldBlock: return bytes.count - done
             case .failed(let reason):
                 outputFailure = reason

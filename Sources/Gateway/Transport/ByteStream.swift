@@ -32,7 +32,7 @@ package enum StreamEnd: Equatable, Sendable {
 /// A connected socket, its cipher and its unsent output; plain or TLS alike to whoever uses it.
 ///
 /// Input is parsed where it arrives, in the loop's receive buffer. Output is written to the loop's shared buffer and
-/// leaves in one send when control returns to the loop; only what the kernel does not take is kept here. An idle stream
+/// leaves in one send when the loop's turn ends; only what the kernel does not take is kept here. An idle stream
 /// therefore holds no buffer at all.
 package final class ByteStream: Channel, Corked, TimerTarget {
     package let loop: EventLoop
@@ -59,6 +59,8 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     /// Payload bytes received and sent over the life of the stream.
     package internal(set) var received: UInt64 = 0
     package internal(set) var sent: UInt64 = 0
+    /// The turn in which the kernel last took any; before that, the one in which the stream was made.
+    package internal(set) var lastSent: MonotonicTime
 
     /// Told of all events in place of the handler while bytes are spliced past this object.
     var relay: SpliceRelay?
@@ -87,6 +89,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
         self.descriptor = WatchedDescriptor(owning: descriptor)
         self.peer = peer
         self.loop = loop
+        lastSent = loop.now
         self.cipher = cipher
         isSecure = cipher != nil
         state = connecting ? .connecting : (cipher == nil ? .open : .securing)

@@ -36,7 +36,7 @@ final class UpstreamConnection {
     /// The pump waits for its source, so it is not the upstream that is late.
     private var pumpIsReading = false
     private var outputWaiter: Waiter?
-    /// When a part of the request was last handed to the stream or taken by the kernel.
+    /// When a part of the request was last handed to the stream.
     private var lastSending = MonotonicTime.distantFuture
 
     private enum Ending {
@@ -190,19 +190,19 @@ final class UpstreamConnection {
                 // What has begun to answer has seen the request: that is no reason to send it again.
                 throw hasBegunAnswer ? UpstreamError.malformed("it ends within its head") : .closedBeforeAnswer
             }
-            let sentBefore = stream.sent
-            let from = pumpIsReading ? stream.loop.now : lastSending
+            let from = pumpIsReading ? stream.loop.now : lastProgress
             switch await arrival(until: from + patience) {
             case .woken: return
             case .cancelled: throw CancellationError()
             case .late:
-                if stream.sent > sentBefore { lastSending = max(lastSending, stream.loop.now) }
-                guard pumpIsReading || stream.loop.now < lastSending + patience else {
+                guard pumpIsReading || stream.loop.now < lastProgress + patience else {
                     throw UpstreamError.firstByteTimedOut
                 }
             }
         }
     }
+
+    private var lastProgress: MonotonicTime { max(lastSending, stream.lastSent) }
 
     // MARK: Input
 
@@ -336,10 +336,7 @@ extension UpstreamConnection: ByteStreamHandler {
         if isIdle { close() }
     }
 
-    func streamDrained() {
-        lastSending = stream.loop.now
-        outputWaiter.wake()
-    }
+    func streamDrained() { outputWaiter.wake() }
 
     func streamDeadline() {}
 
