@@ -59,7 +59,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     /// Payload bytes received and sent over the life of the stream.
     package internal(set) var received: UInt64 = 0
     package internal(set) var sent: UInt64 = 0
-    /// The turn in which the kernel last took any; before that, the one in which the stream was made.
+    /// The turn in which the kernel last took any, but for what was spliced; before that, the turn of its making.
     package internal(set) var lastSent: MonotonicTime
 
     /// Told of all events in place of the handler while bytes are spliced past this object.

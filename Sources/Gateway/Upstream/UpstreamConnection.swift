@@ -99,6 +99,8 @@ final class UpstreamConnection {
         }
         if let failure { throw UpstreamError.unsendable(failure.message) }
         if case .bytes(let bytes) = request.body { unsafe bytes.withUnsafeBytes { unsafe stream.write($0) } }
+        // The kernel was asked just now whether the upstream is still there; that should not grow old.
+        if !request.isRepeatable { stream.flush() }
         lastSending = stream.loop.now
         guard case .stream(let length, let next) = request.body else { return }
         pump = stream.loop.launch { await self.pumpBody(length: length, next) }
