@@ -58,6 +58,17 @@ def others(row):
     return f"{row.name}: " + ", ".join(f"{peer.name} {cost(peer, row.work.unit)}" for peer in row.peers)
 
 
+def filled(lab, works):
+    """Runs works one after the other and prints the table: of those that were over, if the run is broken off."""
+    rows = []
+    try:
+        for work in works:
+            rows += work.run(lab)
+    finally:
+        print(markdown(lab, rows))
+    return rows
+
+
 def markdown(lab, rows):
     parts = [
         f"{lab.machine}; server on core {lab.server_core}, load on core {lab.load_core}",
