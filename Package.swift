@@ -161,8 +161,8 @@ let package = Package(
 
         // What several test targets share; nothing that ships depends on it
         .target(
-            name: "GatewayTestSupport", dependencies: ["COpenSSL", "GatewayLocks", "GatewayRuntime"],
-            path: "Tests/Support", swiftSettings: house),
+            name: "GatewayTestSupport", dependencies: ["GatewayLocks", "GatewayRuntime"], path: "Tests/Support",
+            swiftSettings: house),
 
         // What every driver of the backplane must pass: its tests call it with a driver of their own
         .target(

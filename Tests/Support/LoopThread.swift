@@ -1,4 +1,3 @@
-import COpenSSL
 package import GatewayRuntime
 
 /// An event loop on a thread of its own, for one test. Every wait on it is bounded, so a lost wake-up fails a test
@@ -21,8 +20,6 @@ package final class LoopThread: Sendable {
         let ended = ended
         Threads.start("test loop") {
             loop.run()
-            // Else it is freed while the thread ends, when the tests may be over and the leak sanitizer is looking.
-            OPENSSL_thread_stop()
             ended.raise()
         }
     }
