@@ -51,6 +51,7 @@ struct TimeoutTests {
                 order.append(await rig.failure { _ = try await rig.send(.get, address) }.name)
                 over.wake()
             }
+            // Both clocks are the loop's own: their order does not depend on how fast anything is.
             try await rig.loop.sleep(.milliseconds(700))
             order.append("nearly twice the time")
             _ = await over.run(on: rig.loop)

@@ -230,8 +230,7 @@ package import GatewayBytes
 
     /// Bytes of one owner in ``output``: from `start` to the next one's, or to the end.
     private struct Cork {
-        /// `nil`: they are not wanted any more.
-        var owner: (any Corked)?
+        let owner: any Corked
         let start: Int
     }
 
@@ -255,18 +254,6 @@ package import GatewayBytes
         shrinkOutput()
     }
 
-    /// Forgets what `owner` has in ``output``.
-    package func dropOutput(of owner: any Corked) {
-        guard owner.isCorked, let place = corks.lastIndex(where: { $0.owner === owner }) else { return }
-        owner.isCorked = false
-        if place < corks.count - 1 {
-            corks[place].owner = nil
-        } else {
-            output.truncate(to: corks.removeLast().start)
-            shrinkOutput()
-        }
-    }
-
     /// Sends all that is in ``output``.
     package func flushCorks() {
         guard !corks.isEmpty else { return }
@@ -281,10 +268,9 @@ package import GatewayBytes
 
     @inline(__always)
     private func send(_ cork: Cork, upTo end: Int) {
-        guard let owner = cork.owner else { return }
-        owner.isCorked = false
+        cork.owner.isCorked = false
         unsafe output.withUnsafeBytes {
-            unsafe owner.sendCorked(UnsafeRawBufferPointer(rebasing: $0[cork.start..<end]))
+            unsafe cork.owner.sendCorked(UnsafeRawBufferPointer(rebasing: $0[cork.start..<end]))
         }
     }
 
@@ -334,7 +320,7 @@ package protocol Corked: AnyObject {
     /// Whether it does. The loop's to set.
     var isCorked: Bool { get set }
 
-    /// Sends `bytes`, or takes them over. Must not write to the loop's output.
+    /// Sends `bytes`, takes them over, or drops them if it was closed meanwhile. Must not write to the loop's output.
     func sendCorked(_ bytes: UnsafeRawBufferPointer)
 }
 

@@ -35,7 +35,8 @@ package func suspend(_ store: (Waiter) -> Void) async {
     #endif
 }
 
-/// The same for a closure, which stays on its actor only if that is named in it.
+/// The same for a closure, which stays on its actor only if that is named in it. Going by way of this one would cost all
+/// others a switch to the actor they are on.
 @inline(__always)
 func suspend(isolation: isolated (any Actor)?, _ store: (Waiter) -> Void) async {
     #if DEBUG

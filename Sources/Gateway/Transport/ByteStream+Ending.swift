@@ -128,7 +128,6 @@ extension ByteStream {
         guard state != .closed else { return }
         state = .closed
         cancelDeadline()
-        loop.dropOutput(of: self)
         unsentBytes = nil
         cipher = nil
         descriptor.close(on: loop)
