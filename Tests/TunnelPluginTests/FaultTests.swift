@@ -97,6 +97,38 @@ struct FaultTests {
         #expect(try asked.body() == (answer, true))
     }
 
+    @Test("a consumer that leaves with all that was declared is answered, though the agent never said that it was all")
+    func leavesWithEverything() throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        do {
+            let asked = try gateway.ask()
+            let stream = try agent.next()
+            stream.stream.answer(StreamAnswer(status: .ok, length: 5))
+            stream.write(Array("whole".utf8), ends: false)
+            #expect(try asked.readHead()["content-length"] == "5")
+            #expect(try asked.read(5) == Array("whole".utf8))
+        }
+        try agent.step { agent.served.values.contains { $0.endings == [.cancelled] } }
+        #expect(try gateway.metric("gateway_tunnel_answered_total") == 1)
+    }
+
+    @Test("an answer that ends before all that was declared is a failure, and its consumer does not take it for whole")
+    func endsShort() throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let asked = try gateway.ask()
+        let stream = try agent.next()
+        stream.stream.answer(StreamAnswer(status: .ok, length: 5))
+        stream.write(Array("half".utf8), ends: true)
+        #expect(try asked.readHead()["content-length"] == "5")
+        #expect(try asked.readToEnd() == Array("half".utf8))
+        #expect(try gateway.metric("gateway_tunnel_answered_total") == 0)
+        #expect(try gateway.metric(#"gateway_tunnel_failures_total{code="LLM_ANSWER_BROKEN"}"#) == 1)
+    }
+
     @Test(
         "a grace of less than a second is told as one, and no grace as none",
         arguments: [("0", 0), ("1", 1), ("999ms", 1), ("1s", 1), ("1001ms", 2)])

@@ -189,16 +189,14 @@ final class ConsumerRequests: Sendable {
         of asked: Asked, on loop: EventLoop, until deadline: MonotonicTime = .distantFuture
     ) async throws -> [UInt8]? {
         let idle = loop.now + host.settings.idleTimeout
-        let chunk = try await asked.hold.exchange.next(
+        return try await asked.hold.exchange.next(
             until: min(idle, deadline), orElse: idle < deadline ? .idleTimeout : .callerTimeout)
-        if chunk == nil { host.metrics.answered.increment() }
-        return chunk
     }
 
     private func response(_ asked: Asked, to request: Request) -> Response {
         let answer = asked.answer
         let length = answer.length
-        guard request.method != .head, !answer.status.forbidsBody else {
+        guard request.method != .head, !answer.status.forbidsBody, length != 0 else {
             host.metrics.answered.increment()
             let body: ResponseBody = length.map { .stream(length: $0) { _ in } } ?? .empty
             return Response(
@@ -208,9 +206,17 @@ final class ConsumerRequests: Sendable {
         let loop = request.loop
         return .stream(status: answer.status, fields: answer.fields, length: length) { writer in
             defer { asked.upload?.cancel() }
+            var passed: UInt64 = 0
             do {
-                while let chunk = try await self.next(of: asked, on: loop) { try await writer.write(chunk) }
-            } catch let failure as TunnelFailure {
+                while let chunk = try await self.next(of: asked, on: loop) {
+                    try await writer.write(chunk)
+                    passed += UInt64(chunk.count)
+                    // Whoever has all that was declared may leave before the agent says that this was all.
+                    if passed == length { self.host.metrics.answered.increment() }
+                }
+                guard let length else { return self.host.metrics.answered.increment() }
+                if passed < length { throw TunnelFailure.reset(.broken, "") }
+            } catch let failure as TunnelFailure where passed != length {
                 self.host.metrics.failed(failure)
                 if length == nil, let notice = kind.notice(of: failure) { try await writer.write(notice) }
                 throw failure

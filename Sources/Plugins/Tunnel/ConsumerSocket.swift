@@ -156,6 +156,7 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
             guard whole.count + chunk.count <= limit else { throw TunnelFailure.answerTooLarge(limit: limit) }
             whole += chunk
         }
+        requests.host.metrics.answered.increment()
         let latency = Int((loop.now.nanoseconds - began.nanoseconds) / 1_000_000)
         guard request.streams else { return try await send(writer.answer(asked.answer, body: whole, latency: latency)) }
         let rest = pieces.finish()
