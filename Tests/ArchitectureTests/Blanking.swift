@@ -2,9 +2,9 @@
 ///
 /// Enough of a lexer to tell code from prose: nested comments, raw, multi-line and interpolated strings. Not a parser.
 func blanked(_ text: String) -> String {
-    var lexer = Lexer(Array(text.unicodeScalars))
+    var lexer = Lexer(Array(text.utf8))
     lexer.run()
-    return lexer.output
+    return String(decoding: lexer.output, as: UTF8.self)
 }
 
 private struct Lexer {
@@ -16,12 +16,15 @@ private struct Lexer {
         case string(hashes: Int, multiline: Bool)
     }
 
-    private let input: [Unicode.Scalar]
+    private let input: [UInt8]
     private var place = 0
     private var contexts: [Context] = [.code(depth: 0)]
-    private(set) var output = ""
+    private(set) var output: [UInt8] = []
 
-    init(_ input: [Unicode.Scalar]) { self.input = input }
+    init(_ input: [UInt8]) {
+        self.input = input
+        output.reserveCapacity(input.count)
+    }
 
     mutating func run() {
         while place < input.count {
@@ -36,19 +39,22 @@ private struct Lexer {
     }
 
     private func at(_ text: String, offset: Int = 0) -> Bool {
-        let wanted = Array(text.unicodeScalars)
-        let start = place + offset
-        return start + wanted.count <= input.count && Array(input[start..<(start + wanted.count)]) == wanted
+        var next = place + offset
+        for byte in text.utf8 {
+            guard next < input.count, input[next] == byte else { return false }
+            next += 1
+        }
+        return true
     }
 
     private mutating func keep(_ count: Int = 1) {
-        for scalar in input[place..<(place + count)] { output.unicodeScalars.append(scalar) }
+        output += input[place..<(place + count)]
         place += count
     }
 
     private mutating func blank(_ count: Int = 1) {
         let end = min(place + count, input.count)
-        for scalar in input[place..<end] { output.unicodeScalars.append(scalar == "\n" ? "\n" : " ") }
+        for byte in input[place..<end] { output.append(byte == UInt8(ascii: "\n") ? byte : UInt8(ascii: " ")) }
         place = end
     }
 
@@ -96,7 +102,7 @@ private struct Lexer {
             blank(hashes + 2)
         } else if at(quote) {
             contexts.removeLast()
-            keep(quote.unicodeScalars.count)
+            keep(quote.utf8.count)
         } else if at("\n"), !multiline {
             contexts.removeLast()
             keep()

@@ -1,13 +1,14 @@
 /// One `import` line, taken apart.
-struct ImportLine: Equatable {
+struct ImportLine: Equatable, Sendable {
     let module: String
     /// `public`, `package`, …; `nil` when the line says nothing, which means internal here.
     let access: String?
     let line: Int
 }
 
-extension SourceFile {
-    var imports: [ImportLine] {
+extension ImportLine {
+    /// The imports among the lines of a file.
+    static func all(in code: [String]) -> [ImportLine] {
         let pattern =
             #/
             ^\s*
@@ -18,7 +19,8 @@ extension SourceFile {
             (\w+)
             /#
         return code.enumerated().compactMap { index, text in
-            guard let match = text.firstMatch(of: pattern) else { return nil }
+            // Most lines need no pattern to be found out.
+            guard text.contains("import"), let match = text.firstMatch(of: pattern) else { return nil }
             return ImportLine(module: String(match.2), access: match.1.map(String.init), line: index + 1)
         }
     }

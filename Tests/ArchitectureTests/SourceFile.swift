@@ -6,11 +6,13 @@ struct SourceFile: Sendable {
     let path: String
     let lines: [String]
     let code: [String]
+    let imports: [ImportLine]
 
     init(path: String, text: String) {
         self.path = path
         lines = text.components(separatedBy: "\n")
         code = path.hasSuffix(".swift") ? blanked(text).components(separatedBy: "\n") : lines
+        imports = ImportLine.all(in: code)
     }
 
     var module: String? { ArchitectureTests.module(ofPath: path) }
