@@ -161,8 +161,9 @@ let package = Package(
 
         // What several test targets share; nothing that ships depends on it
         .target(
-            name: "GatewayTestSupport", dependencies: ["GatewayLocks", "GatewayRuntime"], path: "Tests/Support",
-            swiftSettings: house),
+            name: "GatewayTestSupport", dependencies: ["CTestProcess", "GatewayLocks", "GatewayRuntime"],
+            path: "Tests/Support", swiftSettings: house),
+        .target(name: "CTestProcess", dependencies: ["COpenSSL"], path: "Tests/Process"),
 
         // What every driver of the backplane must pass: its tests call it with a driver of their own
         .target(
