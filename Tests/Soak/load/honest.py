@@ -27,16 +27,9 @@ class Client:
         self.port, self.rate, self.token = settings["port"], settings["rate"], settings["token"]
         authority = settings.get("authority")
         self.tls = ssl.create_default_context(cafile=authority) if authority else None
-        self.kept, self.sockets = [], []
-        self.works = (self.get, self.echo, self.message, self.get, self.message, self.visit)
-
-    def renew(self):
-        """Opens the kept connections anew: between two measurements they say nothing and answer no ping, and on a
-        busy machine that may take longer than the gateway waits."""
-        for connection in self.kept + self.sockets:
-            connection.close()
         self.kept = [self.connect() for _ in range(KEPT)]
         self.sockets = [self.upgraded() for _ in range(KEPT)]
+        self.works = (self.get, self.echo, self.message, self.get, self.message, self.visit)
 
     def connect(self):
         connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
@@ -104,7 +97,6 @@ class Client:
     # All of them
 
     def measure(self, seconds):
-        self.renew()
         times, failures = [], []
         start = time.perf_counter()
         for number in range(int(seconds * self.rate)):
