@@ -38,13 +38,27 @@ def _answer_early(handler):
     handler.read_body()
 
 
+def _echo(handler):
+    """Answers with what it reads, as it reads it."""
+    left = int(handler.headers["Content-Length"])
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(left))
+    handler.end_headers()
+    while left:
+        read = handler.rfile.read1(min(left, 65536))
+        if not read:
+            raise ConnectionError("the request ended early")
+        left -= len(read)
+        handler.wfile.write(read)
+
+
 @pytest.fixture(scope="module")
 def upstream():
     server = answers.Server({
         "/api/mirror": _mirror, "/app/mirror": _mirror, "/app/": _mirror, "/app": _mirror,
         "/api/big": answers.reply(_BIG, content_type="application/x-big"), "/app/redirect": _redirect,
         "/api/304": answers.reply(status=304), "/api/500": answers.reply(b"no", 500, content_type="text/plain"),
-        "/api/refuse": _refuse, "/api/early": _answer_early,
+        "/api/refuse": _refuse, "/api/early": _answer_early, "/api/echo": _echo,
         "/api/empty": answers.reply(status=204),
     })
     yield server
@@ -58,6 +72,7 @@ def gate(shared_gateway, upstream, silent):
         PROXY_ROUTES=f"/api={upstream.origin},/site={upstream.origin}/app,/silent={silent},"
         f"/nobody=http://127.0.0.1:{free_port()},/nowhere=http://no-such-host.invalid",
         UPSTREAM_FIRST_BYTE_TIMEOUT="500ms",
+        HTTP_MAX_BODY="32MiB",
         TRUSTED_PROXIES=None,
     )
 
@@ -127,6 +142,19 @@ def test_large_bodies_pass_both_ways(gate, tmp_path):
     sent.write_bytes(b"x" * 900_000)
     for framing in ("Content-Length: 900000", "Transfer-Encoding: chunked"):
         assert mirrored(f"{gate.origin}/api/mirror", "--data-binary", f"@{sent}", "-H", framing)["body"] == "x" * 900_000
+
+
+def test_an_upstream_that_answers_as_it_reads_gets_the_rest_of_its_request(gate):
+    """More than all buffers on the way hold: neither side may wait for the other."""
+    body = _BIG * 16
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=20) as client:
+        head = f"POST /api/echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        sending = threading.Thread(target=client.sendall, args=(head.encode() + body,))
+        sending.start()
+        answered = client.makefile("rb").read()
+        sending.join()
+    assert answered.startswith(b"HTTP/1.1 200 ")
+    assert answered.partition(b"\r\n\r\n")[2] == body
 
 
 def test_an_answer_that_does_not_wait_for_the_body_reaches_the_client(gate, tmp_path):

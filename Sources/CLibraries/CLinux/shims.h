@@ -21,7 +21,6 @@ static const int linux_accept_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 static const int linux_eventfd_flags = EFD_NONBLOCK | EFD_CLOEXEC;
 static const int linux_splice_move = 1;      // SPLICE_F_MOVE
 static const int linux_splice_nonblock = 2;  // SPLICE_F_NONBLOCK
-static const int linux_splice_more = 4;      // SPLICE_F_MORE
 static const int linux_set_pipe_size = 1031; // F_SETPIPE_SZ
 
 static inline int linux_cpu_count(void) {

@@ -40,12 +40,10 @@ package struct Pipe: ~Copyable {
         return errno == EAGAIN || errno == EINTR ? .wouldBlock : .failed(SystemError("splice"))
     }
 
-    /// Moves what the pipe holds into a socket.
-    ///
-    /// - Parameter more: Whether more bytes follow soon, so that the kernel may fill its packets.
-    package mutating func drain(into socket: CInt, more: Bool) -> Socket.Sent {
-        let moved = splice(
-            readEnd, nil, socket, nil, count, Self.flags | (more ? UInt32(linux_splice_more) : 0))
+    /// Moves what the pipe holds into a socket. All of it leaves at once: holding back a part of a packet until more
+    /// comes (SPLICE_F_MORE) would keep a slow source's last bytes from its reader.
+    package mutating func drain(into socket: CInt) -> Socket.Sent {
+        let moved = splice(readEnd, nil, socket, nil, count, Self.flags)
         if moved >= 0 {
             count -= moved
             return .bytes(moved)

@@ -70,8 +70,8 @@ package final class SpliceRelay: TimerTarget {
     ) async throws(RelayError) {
         guard count > 0 else { return }
         left = count
-        source.beginRelay(self)
-        sink.beginRelay(self)
+        source.beginRelay(self, awaiting: .readable)
+        sink.beginRelay(self, awaiting: .writable)
         sourceTimer = loop.setTimer(at: loop.now + patience.source, for: self, tag: Tag.source)
         sinkTimer = loop.setTimer(at: loop.now + patience.sink, for: self, tag: Tag.sink)
         // Safe: touched on the loop only; cancellation from another thread comes by submission.
@@ -138,7 +138,7 @@ package final class SpliceRelay: TimerTarget {
     private func drain() {
         guard lent.pipe.count > 0 else { return }
         guard !sink.isClosed else { return stop(.sinkClosed) }
-        switch lent.pipe.drain(into: sink.descriptor.number, more: left > 0) {
+        switch lent.pipe.drain(into: sink.descriptor.number) {
         case .bytes(let count):
             moved += UInt64(count)
             sink.sent &+= UInt64(count)
@@ -193,10 +193,12 @@ package final class SpliceRelay: TimerTarget {
 }
 
 extension ByteStream {
-    func beginRelay(_ relay: SpliceRelay) {
+    /// - Parameter news: What moves the relay on. Of a source that has been emptied the loop would report again and
+    ///   again that it could be written to.
+    func beginRelay(_ relay: SpliceRelay, awaiting news: Readiness) {
         flush()
         self.relay = relay
-        descriptor.want([.readable, .writable, .peerFinished, .edgeTriggered], on: loop)
+        descriptor.want([news, .peerFinished, .edgeTriggered], on: loop)
     }
 
     func endRelay() {

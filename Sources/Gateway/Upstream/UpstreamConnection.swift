@@ -70,6 +70,8 @@ final class UpstreamConnection {
 
     var isReused: Bool { exchanges > 1 }
     var isUsable: Bool { stream.isOpen && ending == nil }
+    /// A part of the request has not left yet.
+    var isSending: Bool { pump != nil || stream.unsent > 0 }
 
     // MARK: Exchange
 
@@ -288,7 +290,7 @@ final class UpstreamConnection {
     func finish(reusable: Bool) {
         stream.flush()
         // Whoever answers before the request is over may not have read it: what follows would be taken for its rest.
-        guard reusable, pump == nil, stream.unsent == 0, isUsable, !hasBuffered, let pool else { return close() }
+        guard reusable, !isSending, isUsable, !hasBuffered, let pool else { return close() }
         // Whether it said more than its answer is asked by the pool, when the next request is about to go out.
         pool.takeBack(self)
     }

@@ -225,10 +225,11 @@ package final class UpstreamBody {
     /// Below this, copying through the process is cheaper than setting up a pipe.
     private static let spliceMinimum: UInt64 = 64 << 10
 
-    /// Whether the rest may go from socket to socket inside the kernel.
+    /// Whether the rest may go from socket to socket inside the kernel. Not while the request is still being sent: the
+    /// stream is the relay's alone, and an upstream that answers as it reads would wait for the rest of its request.
     package var canSplice: Bool {
         guard case .length(let left) = rest else { return false }
-        return left >= Self.spliceMinimum && !connection.stream.isSecure
+        return left >= Self.spliceMinimum && !connection.stream.isSecure && !connection.isSending
     }
 
     /// Moves the rest of the body into `sink` without copying it through the process.
