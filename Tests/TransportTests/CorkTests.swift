@@ -133,4 +133,29 @@ struct CorkTests {
         #expect(outcome.0 > 0)
         #expect(outcome.1)
     }
+
+    @Test("what is written by turns stays in order when the kernel takes a part of it", arguments: Wire.allCases)
+    func byTurnsUnsent(_ wire: Wire) throws {
+        let outcome = try LoopThread.with { loop in
+            let (slow, deaf) = try await Net.streams(wire, on: loop, buffer: 4096)
+            let (quick, reader) = try await Net.streams(wire, on: loop)
+            deaf.reads = false
+            for part in 0..<3 {
+                let (count, start) = part == 0 ? (60_000, 0) : (100, 59_900 + part * 100)
+                slow.stream.write { $0.append(Net.pattern(count, from: start)) }
+                quick.stream.write { $0.append(Net.pattern(100, from: part * 100)) }
+            }
+            try await reader.until { reader.received.count >= 300 }
+            let waiting = slow.stream.unsent
+            deaf.reads = true
+            deaf.stream.resumeInput()
+            try await deaf.until { deaf.received.count >= 60_200 || !deaf.closed.isEmpty }
+            let outcome = (waiting, deaf.received == Net.pattern(60_200), reader.received == Net.pattern(300))
+            Self.close([(slow, deaf), (quick, reader)])
+            return outcome
+        }
+        #expect(outcome.0 > 0)
+        #expect(outcome.1)
+        #expect(outcome.2)
+    }
 }

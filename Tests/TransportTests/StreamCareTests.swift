@@ -278,6 +278,33 @@ struct StreamCareTests {
         #expect(wasTold == isTold)
     }
 
+    @Test("a peer that takes a little is noticed, though the kernel has no room for more")
+    func taken() throws {
+        let outcome = try LoopThread.with { loop in
+            let (end, socket) = try Net.streamAndSocket(on: loop)
+            end.stream.write { $0.append(Net.pattern(16 << 20)) }
+            // Until the kernel is full on both sides.
+            var (before, looks) = (end.stream.taken, 0)
+            while looks < 50 {
+                try await loop.sleep(.milliseconds(1))
+                looks = end.stream.taken == before ? looks + 1 : 0
+                before = end.stream.taken
+            }
+            let sent = end.stream.sent
+            // The peer's kernel opens its window when a sixteenth of its buffer is free.
+            var piece = [UInt8](repeating: 0, count: 64 << 10)
+            for _ in 0..<200 where end.stream.taken <= before {
+                _ = unsafe recv(socket, &piece, piece.count, Int32(MSG_DONTWAIT))
+                try await loop.sleep(.milliseconds(1))
+            }
+            let outcome = (end.stream.taken > before, end.stream.isOwed, end.stream.sent == sent)
+            end.stream.close()
+            close(socket)
+            return outcome
+        }
+        #expect(outcome == (true, true, true))
+    }
+
     @Test("when the loop stops, its streams are closed and everything is let go", arguments: Wire.allCases)
     func loopStops(_ wire: Wire) throws {
         final class Token: Sendable {

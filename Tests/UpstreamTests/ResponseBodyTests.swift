@@ -184,6 +184,36 @@ struct ResponseBodyTests {
         #expect(outcome.2 <= 128 << 10)
     }
 
+    @Test("what came before a reset is read by a reader that rested meanwhile", arguments: [true, false])
+    func reset(_ hasLength: Bool) throws {
+        let count = 100_000
+        let isReset = Signal()
+        let server = try ScriptedServer { peer, number in
+            _ = try peer.readHead()
+            guard number == 0 else { return try peer.answer("again") }
+            try peer.write("HTTP/1.1 200 OK\r\n" + (hasLength ? "Content-Length: \(count)\r\n\r\n" : "\r\n"))
+            try peer.write([UInt8](repeating: 7, count: count))
+            peer.reset()
+            isReset.raise()
+        }
+        let outcome = try Rig.with { rig in
+            let response = try await rig.send(.get, server.url())
+            guard try await rig.loop.offload("test", { isReset.wait(atMost: .seconds(50)) }) else {
+                throw LoopThread.TimedOut()
+            }
+            await rig.turn()
+            var received = 0
+            let failure = await rig.failure {
+                while let bytes = try await response.body.next() { received += bytes.count }
+            }
+            return (received, failure.name, try await rig.text(.get, server.url()))
+        }
+        #expect(outcome.0 == count)
+        // Only an orderly end is the end of a body without a length.
+        #expect(outcome.1 == (hasLength ? "nothing" : "bodyIncomplete"))
+        #expect(outcome.2 == "again")
+    }
+
     @Test("a body goes from socket to socket inside the kernel, whole or with an error", arguments: [true, false])
     func splice(_ isWhole: Bool) throws {
         let size = 5 << 20

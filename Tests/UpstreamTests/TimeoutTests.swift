@@ -116,6 +116,47 @@ struct TimeoutTests {
         #expect(text == "patient")
     }
 
+    @Test("an upstream that has begun to answer waits for the rest of a request that is slow")
+    func slowSourceAfterHead() throws {
+        let server = try ScriptedServer { peer, _ in
+            _ = try peer.readHead()
+            try peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            _ = try peer.read(through: "0\r\n\r\n")
+            try peer.write("7\r\npatient\r\n0\r\n\r\n")
+            _ = peer.waitForEnd()
+        }
+        let text = try Rig.with(["UPSTREAM_IDLE_TIMEOUT": "500ms"]) { rig in
+            let left = Guarded(3)
+            let body = UpstreamRequest.Body.stream(length: nil) {
+                guard left.withLock({ $0 > 0 }) else { return nil }
+                left.withLock { $0 -= 1 }
+                // The subject: longer than an answer may pause.
+                try await rig.loop.sleep(.milliseconds(600))
+                return [1]
+            }
+            return try await rig.text(.post, server.url(), body: body)
+        }
+        #expect(text == "patient")
+    }
+
+    @Test("an upstream that pauses behind a request that was taken is late, whatever the request was")
+    func idleAfterUpload() throws {
+        let (server, ended) = try Self.silent("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        let outcome = try Rig.with(["UPSTREAM_IDLE_TIMEOUT": "30ms"]) { rig in
+            let left = Guarded(3)
+            let body = UpstreamRequest.Body.stream(length: 3) {
+                left.withLock {
+                    $0 -= 1
+                    return $0 < 0 ? nil : [1]
+                }
+            }
+            let outcome = await rig.failure { _ = try await rig.text(.post, server.url(), body: body) }
+            return (outcome, try await rig.loop.offload("test") { ended.wait(atMost: .seconds(50)) })
+        }
+        #expect(outcome.0.name == "idleTimedOut")
+        #expect(outcome.1)
+    }
+
     @Test("an address that answers nothing at all")
     func connect() throws {
         let hole = try BlackHole()

@@ -161,6 +161,18 @@ package enum Socket {
             descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
     }
 
+    /// Bytes in the send queue that the peer has not acknowledged; 0 when the kernel does not say. Its end counts as one.
+    package static func unacknowledged(_ descriptor: CInt) -> Int {
+        var count: CInt = 0
+        return unsafe ioctl(descriptor, UInt(TIOCOUTQ), &count) == 0 ? Int(count) : 0
+    }
+
+    /// Bytes that have arrived and were not received.
+    package static func unread(_ descriptor: CInt) -> Int {
+        var count: CInt = 0
+        return unsafe ioctl(descriptor, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
+    }
+
     /// Whether anything but silence waits on an idle connection: bytes nobody asked for, or its end.
     package static func isStale(_ descriptor: CInt) -> Bool {
         var byte: UInt8 = 0

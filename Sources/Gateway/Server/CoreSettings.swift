@@ -127,7 +127,10 @@ package struct WebSocketSettings: Settings {
         pongTimeout = env.optional(
             exactly: "PONG_TIMEOUT", default: .seconds(5), in: .milliseconds(10) ... .seconds(600),
             bare: .milliseconds,
-            "How long the peer may stay silent after a ping; then that counts as missed, and another follows at once."
+            """
+            How long the peer may stay silent after a ping; then that counts as missed, and another follows at once. A peer \
+            that takes what was sent before the ping has not come to it yet.
+            """
         )
         maxMissedPongs = env.optional(
             exactly: "MAX_MISSED_PONGS", default: 3, in: 1...100,
@@ -178,7 +181,10 @@ package struct WebSocketSettings: Settings {
         closeTimeout = env.optional(
             exactly: "CLOSE_TIMEOUT", default: .seconds(5), in: .milliseconds(10) ... .seconds(60),
             bare: .milliseconds,
-            "How long a peer may take to answer a close frame; then the connection is reset.")
+            """
+            How long a peer may take to answer a close frame, from when it has taken what was sent before; then the \
+            connection is reset.
+            """)
         sendBuffer = env.optional(
             exactly: "WEBSOCKET_SEND_BUFFER", default: .mebibytes(1), in: .kibibytes(16) ... .mebibytes(64),
             bare: .bytes,

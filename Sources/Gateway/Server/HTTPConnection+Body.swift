@@ -18,6 +18,8 @@ struct BodyState {
     /// The client waits for 100 Continue before it sends.
     var expectsContinue = false
     var lastProgress = MonotonicTime(nanoseconds: 0)
+    /// When more of it must have come, while somebody waits for that.
+    var due = MonotonicTime.distantFuture
 
     init() {}
 
@@ -59,9 +61,12 @@ extension HTTPConnection: RequestBodySource {
             }
             if timedOut { throw bodyTimeout() }
             inviteBody()
-            stream.deadline = stream.loop.now + settings.bodyTimeout
+            body.due = stream.loop.now + settings.bodyTimeout
+            armDeadline()
             await input()
-            if !timedOut { stream.deadline = .distantFuture }
+            guard !timedOut else { continue }
+            body.due = .distantFuture
+            armDeadline()
         }
     }
 

@@ -14,8 +14,9 @@ struct ReplyState {
     var trailers = HeaderFields()
     /// Bytes of the body written since the task last suspended.
     var sinceTurn = 0
-    /// ``ByteStream/sent`` when the write deadline was set: progress since then extends it.
-    var sentAtDeadline: UInt64 = 0
+    /// When the client must have taken some of what waits for it, and ``ByteStream/taken`` when that was set.
+    var due = MonotonicTime.distantFuture
+    var takenBefore: Int64 = 0
 }
 
 extension HTTPConnection {

@@ -373,14 +373,19 @@ import PluginKit
     func drained(below limit: Int) async {
         stream.flush()
         while !isClosed, stream.unsent > limit {
-            stream.deadline = stream.loop.now + settings.writeTimeout
-            reply.sentAtDeadline = stream.sent
+            reply.takenBefore = stream.taken
+            reply.due = stream.loop.now + settings.writeTimeout
+            armDeadline()
             await suspend { waiter in
                 if isClosed || stream.unsent <= limit { waiter.resume() } else { outputWaiter = waiter }
             }
         }
-        stream.deadline = .distantFuture
+        reply.due = .distantFuture
+        armDeadline()
     }
+
+    /// The request's body and the response may be waited for at the same time, each for its own.
+    func armDeadline() { stream.deadline = min(body.due, reply.due) }
 
     /// Moves what the loop's buffer still holds of this connection into storage of its own. Called before control
     /// returns to the loop, which may then receive for somebody else.
@@ -451,8 +456,8 @@ extension HTTPConnection: ByteStreamHandler {
     }
 
     func streamDeadline() {
-        if outputWaiter != nil {
-            if stream.sent > reply.sentAtDeadline { return streamDrained() }
+        if outputWaiter != nil, reply.due <= stream.loop.now {
+            if stream.taken > reply.takenBefore { return streamDrained() }
             server.metrics.writeTimeouts.increment()
             return stream.abort()
         }

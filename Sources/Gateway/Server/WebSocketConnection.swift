@@ -31,7 +31,8 @@ final class WebSocketConnection {
     /// Set once it is known that the gateway ends it.
     private var ending: SocketEnding?
     private var nextBeat = MonotonicTime.distantFuture
-    private var sentAtBeat: UInt64 = 0
+    /// How far the peer was at the first ping that it has not answered, or when it was told to close.
+    private var watch = OutputWatch()
     /// `nil` closes beyond the server's limit.
     private let policy: SlowConsumerPolicy?
     /// `nil` beats as the server says.
@@ -40,6 +41,7 @@ final class WebSocketConnection {
     private var dropped = 0
     private var isPaused = false
     private var isRenewing = false
+    private var own = OwnOutput()
     private var refusedRenewals = 0
     private var hasWarned = false
     /// Received while paused.
@@ -118,9 +120,7 @@ final class WebSocketConnection {
         case .message(let kind, let payload): unsafe deliver(kind, UnsafeRawBufferPointer(payload))
         case .ping(let payload):
             guard closing.mayWrite else { return }
-            stream.write { unsafe FrameWriter.append(.pong, UnsafeRawBufferPointer(payload), to: &$0) }
-            // A peer that pings and never reads must not fill memory with answers.
-            if stream.unsent > 2 * server.sendLimit { stream.abort() }
+            writeOwn { unsafe FrameWriter.append(.pong, UnsafeRawBufferPointer(payload), to: &$0) }
         case .pong(let payload): unsafe heardPong(UnsafeRawBufferPointer(payload))
         case .close(let code, let reason):
             peerCloses(code, unsafe String(decoding: reason, as: UTF8.self))
@@ -206,8 +206,11 @@ final class WebSocketConnection {
     /// A message of the gateway's own: neither dropped for a slow peer nor a reason to close on it.
     private func tell(_ text: String) {
         guard closing.mayWrite else { return }
-        stream.write { FrameWriter.append(.text, Array(text.utf8), to: &$0) }
-        if stream.unsent > 2 * server.sendLimit { stream.abort() }
+        writeOwn { FrameWriter.append(.text, Array(text.utf8), to: &$0) }
+    }
+
+    private func writeOwn(_ body: (inout OutputBuffer) -> Void) {
+        own.write(to: stream, limit: server.sendLimit, body)
     }
 
     private func checkToken() {
@@ -243,18 +246,25 @@ final class WebSocketConnection {
         if stream.loop.now >= messageDue { return fail(.policyViolation, "message not finished in time") }
         if closing == .open { beat() }
         guard stream.isOpen else { return }
-        guard closing == .open else {
-            if stream.loop.now >= closeBy { return stream.abort() }
-            stream.deadline = closeBy
-            return
-        }
+        guard closing == .open else { return awaitClose() }
         stream.deadline = min(nextBeat, leaveAt, tokenDue, messageDue)
+    }
+
+    /// The close frame lies behind what the peer still takes: its time runs from when that was over.
+    private func awaitClose() {
+        if stream.loop.now >= closeBy {
+            guard watch.hasTaken(stream) else { return stream.abort() }
+            watch.look(at: stream)
+            closeBy = stream.loop.now + server.settings.webSocket.closeTimeout
+        }
+        stream.deadline = closeBy
     }
 
     private func beat() {
         switch heartbeat.tick(at: now, heartbeatPolicy) {
         case .wait(let until): nextBeat = MonotonicTime(nanoseconds: until)
         case .ping(let until):
+            if heartbeat.isFirstPing || watch.sawNothing { watch.look(at: stream) }
             stream.write { FrameWriter.append(.ping, heartbeat.payload, to: &$0) }
             server.metrics.sockets.pingsSent.increment()
             nextBeat = MonotonicTime(nanoseconds: until)
@@ -263,11 +273,11 @@ final class WebSocketConnection {
             nextBeat = MonotonicTime(nanoseconds: now + heartbeatPolicy.interval)
         case .close(let code): close(code, reason: "Connection timeout")
         }
-        sentAtBeat = stream.sent
     }
 
-    /// A plugin that stopped reading hears no pong either: then the peer is dead only if it takes nothing.
-    private var isDeafButAlive: Bool { isPaused && (stream.unsent == 0 || stream.sent > sentAtBeat) }
+    /// A peer that takes what lies before the ping is alive. A plugin that stopped reading hears no pong either: then the
+    /// peer is dead only if it takes nothing.
+    private var isDeafButAlive: Bool { isPaused && watch.sawNothing || watch.hasTaken(stream) }
 
     /// Whether nobody has begun to close it, nor is about to.
     var isStaying: Bool { closing == .open && ending == nil && stream.isOpen }
@@ -374,8 +384,7 @@ extension WebSocketConnection: WebSocket {
 
     func pong() {
         guard closing.mayWrite, stream.isOpen else { return }
-        stream.write { unsafe FrameWriter.append(.pong, UnsafeRawBufferPointer(start: nil, count: 0), to: &$0) }
-        if stream.unsent > 2 * server.sendLimit { stream.abort() }
+        writeOwn { unsafe FrameWriter.append(.pong, UnsafeRawBufferPointer(start: nil, count: 0), to: &$0) }
     }
 
     func close(_ code: CloseCode, reason: String) {
@@ -383,6 +392,7 @@ extension WebSocketConnection: WebSocket {
         let code = sendable(code)
         closeCode = code
         closeReason = reason
+        watch.look(at: stream)
         stream.write { FrameWriter.appendClose(code == .withoutCode ? nil : code, reason: reason, to: &$0) }
         closeBy = stream.loop.now + server.settings.webSocket.closeTimeout
         stream.deadline = closeBy

@@ -10,7 +10,8 @@ extension ByteStream {
         /// Writing failed: nothing is written after that, what the peer had sent is still read.
         var outputFailure: StreamEnd?
         var finishPatience = Duration.zero
-        var sentAtCheck: UInt64 = 0
+        /// ``ByteStream/taken`` at the last check.
+        var takenAtCheck: Int64 = 0
         var lingeredBytes = 0
         /// See ``finishSending()``.
         var finishesSending = false
@@ -55,7 +56,7 @@ extension ByteStream {
         guard unsent > 0 else { return beginLinger() }
         state = .finishing
         madeEnds.finishPatience = patience
-        madeEnds.sentAtCheck = sent
+        madeEnds.takenAtCheck = taken
         deadline = loop.now + patience
         refreshInterest()
     }
@@ -79,8 +80,9 @@ extension ByteStream {
     /// The peer must go on taking what is left.
     func checkFinishing() {
         let ends = madeEnds
-        guard sent > ends.sentAtCheck else { return abort() }
-        ends.sentAtCheck = sent
+        let taken = taken
+        guard taken > ends.takenAtCheck else { return abort() }
+        ends.takenAtCheck = taken
         deadline = loop.now + ends.finishPatience
     }
 

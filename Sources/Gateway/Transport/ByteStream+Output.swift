@@ -12,6 +12,14 @@ extension ByteStream {
     /// Bytes the kernel has not taken yet; those still in the loop's shared buffer do not count.
     package var unsent: Int { unsentBytes?.buffer.count ?? 0 }
 
+    /// Bytes of ``sent`` that the peer's kernel has acknowledged, less what TLS adds: to be compared with what it was before,
+    /// since it grows only while the peer takes something. ``sent`` may stand still meanwhile: the kernel reports a socket
+    /// as writable when a third of its buffer is free, which a slow reader of megabytes takes a minute for. A system call.
+    package var taken: Int64 { Int64(sent) - Int64(Socket.unacknowledged(descriptor.number)) }
+
+    /// Whether something was written that the peer has not acknowledged. May cost a system call.
+    package var isOwed: Bool { isCorked || unsent > 0 || Socket.unacknowledged(descriptor.number) > 0 }
+
     /// The loop's shared buffer is sent once it holds this much, so that it stays in the processor's cache.
     private static var flushAt: Int { 65536 }
 
@@ -23,6 +31,8 @@ extension ByteStream {
         guard state == .open, outputFailure == nil else { return }
         if let unsentBytes { return body(&unsentBytes.buffer) }
         loop.corkOutput(of: self)
+        // That may have sent what this stream wrote earlier in this turn, and the kernel may have taken a part of it.
+        if let unsentBytes { return body(&unsentBytes.buffer) }
         body(&loop.output)
         if loop.output.count >= Self.flushAt { loop.flushCorks() }
     }
@@ -122,13 +132,13 @@ extension ByteStream {
     package func drainCompletely(patience: Duration) async throws(RelayError) {
         flush()
         while isOpen, unsent > 0 {
-            let before = sent
+            let before = taken
             let wait = LoopWait()
             drainWait = wait
             let outcome = await wait.run(on: loop, until: loop.now + patience)
             drainWait = nil
             if outcome == .cancelled { throw .cancelled }
-            if outcome == .late, sent == before, isOpen {
+            if outcome == .late, taken <= before, isOpen {
                 abort()
                 throw .sinkStalled
             }

@@ -48,6 +48,10 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     var wantsInput = true
     /// The kernel reported the peer's end; bytes before it may still be unread.
     var sawEnd = false
+    /// What came before the peer reset the connection is kept for a handler that rests, which reads it when it resumes.
+    package var outlivesReset = false
+    /// The kernel has reported the socket dead; what it still holds may be read.
+    package private(set) var isDead = false
     var unsentBytes: Unsent?
     package var isCorked = false
     /// The cipher must be read before it can write, or written before it can read.
@@ -197,6 +201,9 @@ package final class ByteStream: Channel, Corked, TimerTarget {
     private func hungUp() {
         readWhatIsLeft()
         guard state != .closed else { return }
+        isDead = true
+        // Nobody asks for the error meanwhile: that would forget it, and make an orderly end of it.
+        if outlivesReset, hasUnreadRest { return descriptor.want([.edgeTriggered], on: loop) }
         if let outputFailure { return end(outputFailure) }
         if let error = Socket.pendingError(descriptor.number, of: "recv") { return end(.failed(error)) }
         guard isHalfRead else { return end(.peer) }
@@ -213,6 +220,11 @@ package final class ByteStream: Channel, Corked, TimerTarget {
             loop.runReadyJobs()
             guard received > before else { return }
         }
+    }
+
+    /// Whether the handler rests, and something waits for it.
+    private var hasUnreadRest: Bool {
+        !wantsInput && inputEnd == nil && (cipher?.hasPending == true || Socket.unread(descriptor.number) > 0)
     }
 
     private func noticeEnd() {

@@ -29,9 +29,10 @@ package final class SpliceRelay: TimerTarget {
     private let lent: PooledPipe
     private var left: UInt64 = 0
     private var moved: UInt64 = 0
-    /// What had moved by then if the relay was waiting for that side at its last check.
+    /// What had moved by then if the relay was waiting for its source at the last check.
     private var sourceStood: UInt64?
-    private var sinkStood: UInt64?
+    /// ``ByteStream/taken`` of the sink if the relay was waiting for that.
+    private var sinkStood: Int64?
     private var sourceTimer = TimerToken.none
     private var sinkTimer = TimerToken.none
     private var waiter: Waiter?
@@ -186,8 +187,9 @@ package final class SpliceRelay: TimerTarget {
     }
 
     private func checkSink() {
-        guard sinkStood != moved || lent.pipe.count == 0 else { return stop(.sinkStalled) }
-        sinkStood = lent.pipe.count > 0 ? moved : nil
+        let taken = sink.taken
+        if let sinkStood, lent.pipe.count > 0, taken <= sinkStood { return stop(.sinkStalled) }
+        sinkStood = lent.pipe.count > 0 ? taken : nil
         sinkTimer = loop.setTimer(at: loop.now + patience.sink, for: self, tag: Tag.sink)
     }
 }

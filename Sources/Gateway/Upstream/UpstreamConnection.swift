@@ -36,8 +36,10 @@ final class UpstreamConnection {
     /// The pump waits for its source, so it is not the upstream that is late.
     private var pumpIsReading = false
     private var outputWaiter: Waiter?
-    /// When a part of the request was last handed to the stream.
+    /// When a part of the request was last handed to the stream, or seen to have been taken.
     private var lastSending = MonotonicTime.distantFuture
+    /// ``ByteStream/taken`` at the last look; `nil` without a body that is streamed.
+    private var takenBefore: Int64?
 
     private enum Ending {
         /// The upstream finished sending in order: only this ends a body that lasts until the connection ends.
@@ -66,12 +68,13 @@ final class UpstreamConnection {
         self.trustEpoch = trustEpoch
         parser = ResponseParser(limits: limits)
         guard stream.adopt(self) else { return nil }
+        stream.outlivesReset = true
     }
 
     var isReused: Bool { exchanges > 1 }
-    var isUsable: Bool { stream.isOpen && ending == nil }
+    var isUsable: Bool { stream.isOpen && !stream.isDead && ending == nil }
     /// A part of the request has not left yet.
-    var isSending: Bool { pump != nil || stream.unsent > 0 }
+    var isSending: Bool { pump != nil || stream.isCorked || stream.unsent > 0 }
 
     // MARK: Exchange
 
@@ -104,7 +107,9 @@ final class UpstreamConnection {
         // The kernel was asked just now whether the upstream is still there; that should not grow old.
         if !request.isRepeatable { stream.flush() }
         lastSending = stream.loop.now
+        takenBefore = nil
         guard case .stream(let length, let next) = request.body else { return }
+        takenBefore = stream.taken
         pump = stream.loop.launch { await self.pumpBody(length: length, next) }
     }
 
@@ -199,11 +204,22 @@ final class UpstreamConnection {
             case .woken: return
             case .cancelled: throw CancellationError()
             case .late:
-                guard pumpIsReading || stream.loop.now < lastProgress + patience else {
-                    throw UpstreamError.firstByteTimedOut
-                }
+                guard isUnderWay(within: patience) else { throw UpstreamError.firstByteTimedOut }
             }
         }
+    }
+
+    /// Whether the request has made progress within `patience`, or waits for its own source: then it is not the upstream
+    /// that is late.
+    private func isUnderWay(within patience: Duration) -> Bool {
+        if let before = takenBefore {
+            let taken = stream.taken
+            if taken > before {
+                takenBefore = taken
+                lastSending = stream.loop.now
+            }
+        }
+        return pumpIsReading || stream.loop.now < lastProgress + patience
     }
 
     private var lastProgress: MonotonicTime { max(lastSending, stream.lastSent) }
@@ -224,7 +240,7 @@ final class UpstreamConnection {
             }
             switch await arrival(until: stream.loop.now + idle) {
             case .woken: continue
-            case .late: throw UpstreamError.idleTimedOut
+            case .late: guard isUnderWay(within: idle) else { throw UpstreamError.idleTimedOut }
             case .cancelled: throw CancellationError()
             }
         }

@@ -244,7 +244,7 @@ package final class UpstreamBody {
         guard case .length(let total) = rest else { return 0 }
         do {
             var left = total
-            while let bytes = connection.takeBuffered(limit: Int(clamping: left)) {
+            while left > 0, let bytes = connection.takeBuffered(limit: Int(clamping: left)) {
                 left -= UInt64(bytes.count)
                 unsafe bytes.withUnsafeBytes { unsafe sink.write($0) }
             }

@@ -28,7 +28,9 @@ package struct UpstreamSettings: Settings {
                 "From the last byte sent of the request to the end of the response head; then 504."),
             idle: env.optional(
                 exactly: "UPSTREAM_IDLE_TIMEOUT", default: .seconds(60), in: .milliseconds(10) ... .seconds(3600),
-                bare: .milliseconds, "Longest pause within a response body."))
+                bare: .milliseconds,
+                "Longest pause within a response body. While its request is still being sent, that counts as progress.")
+        )
         idleConnections = env.optional(
             exactly: "UPSTREAM_IDLE_CONNECTIONS", default: 128, in: 0...4096,
             "Idle connections kept to one origin, per event loop. To all origins together: half of "

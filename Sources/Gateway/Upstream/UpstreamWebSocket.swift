@@ -35,7 +35,11 @@ package final class UpstreamWebSocket {
     private var closeBy = MonotonicTime.distantFuture
     /// When the upstream must have taken some of what waits for it.
     private var progressBy = MonotonicTime.distantFuture
-    private var sentBefore: UInt64 = 0
+    /// ``ByteStream/taken`` when that was set.
+    private var takenBefore: Int64 = 0
+    /// How far the upstream was at the first ping that it has not answered, or when the closing began.
+    private var watch = OutputWatch()
+    private var own = OwnOutput()
     private var isPaused = true
     /// Received while paused; at most what one receive brings.
     private var held: [UInt8]
@@ -97,6 +101,7 @@ package final class UpstreamWebSocket {
         guard stream.isOpen, closing.send() else { return }
         let code = code.map { $0.isAllowedOnWire ? $0 : .internalError }
         let mask = keys.next()
+        watch.look(at: stream)
         stream.write { FrameWriter.appendClose(code, reason: reason, mask: mask, to: &$0) }
         awaitEnd()
         // Its answer is read even if nobody was listening.
@@ -159,9 +164,9 @@ package final class UpstreamWebSocket {
         case .ping(let payload):
             guard closing.mayWrite else { return }
             let mask = keys.next()
-            stream.write { unsafe FrameWriter.append(.pong, UnsafeRawBufferPointer(payload), mask: mask, to: &$0) }
-            // An upstream that pings and never reads must not fill memory with answers.
-            if stream.unsent > 2 * settings.sendLimit { stream.abort() }
+            own.write(to: stream, limit: settings.sendLimit) {
+                unsafe FrameWriter.append(.pong, UnsafeRawBufferPointer(payload), mask: mask, to: &$0)
+            }
         case .pong:
             // The timer waits for this pong's time-out, which may be later than the next ping.
             if closing == .open { tick() }
@@ -170,6 +175,7 @@ package final class UpstreamWebSocket {
     }
 
     private func heardClose(_ code: CloseCode?, _ reason: String) {
+        watch.look(at: stream)
         if closing.receive(), closing.send() {
             let mask = keys.next()
             stream.write { FrameWriter.appendClose(code, mask: mask, to: &$0) }
@@ -198,7 +204,12 @@ package final class UpstreamWebSocket {
 
     private func tick() {
         guard stream.isOpen else { return }
-        if stream.loop.now >= closeBy { return stream.abort() }
+        if stream.loop.now >= closeBy {
+            // The close frame lies behind what the upstream still takes: its time runs from when that was over.
+            guard watch.hasTaken(stream) else { return stream.abort() }
+            watch.look(at: stream)
+            awaitEnd()
+        }
         guard checkProgress() else { return stream.abort() }
         if stream.loop.now >= messageDue { return giveUp(.policyViolation, "message not finished in time", "stalled") }
         var next = min(closeBy, progressBy, messageDue)
@@ -208,9 +219,14 @@ package final class UpstreamWebSocket {
             switch heartbeat.tick(at: now, settings.heartbeat) {
             case .wait(let until): next = min(next, MonotonicTime(nanoseconds: until))
             case .ping(let until):
+                if heartbeat.isFirstPing || watch.sawNothing { watch.look(at: stream) }
                 let mask = keys.next()
                 stream.write { FrameWriter.append(.ping, heartbeat.payload, mask: mask, to: &$0) }
                 next = min(next, MonotonicTime(nanoseconds: until))
+            case .close where watch.hasTaken(stream):
+                // It has not come to the ping yet.
+                heartbeat.heard(at: now, settings.heartbeat)
+                next = min(next, stream.loop.now + .nanoseconds(Int64(clamping: settings.heartbeat.interval)))
             case .close(let code): return giveUp(code, "Connection timeout", "silent")
             }
         }
@@ -230,8 +246,9 @@ package final class UpstreamWebSocket {
             progressBy = .distantFuture
             return true
         }
-        if progressBy == .distantFuture || stream.sent > sentBefore {
-            sentBefore = stream.sent
+        let taken = stream.taken
+        if progressBy == .distantFuture || taken > takenBefore {
+            takenBefore = taken
             progressBy = stream.loop.now + settings.stallTimeout
         }
         return stream.loop.now < progressBy

@@ -71,6 +71,9 @@ package struct Heartbeat: Sendable {
         return .ping(until: deadline)
     }
 
+    /// Whether the ping that is due follows silence, and not another ping.
+    package var isFirstPing: Bool { misses == 0 }
+
     /// What the ping that is due carries: its number, so that only the answer to the last one tells a round trip.
     package var payload: [UInt8] {
         [

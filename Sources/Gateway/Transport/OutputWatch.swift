@@ -1,0 +1,37 @@
+package import GatewayBytes
+
+/// Whether a peer takes what waits for it, from one look to a later one. While it does, it owes no answer to what lies
+/// behind that: it has not come to the question.
+package struct OutputWatch {
+    /// ``ByteStream/taken`` at the last look; `max` when nothing waited.
+    private var taken = Int64.max
+
+    package init() {}
+
+    /// Notes how far the peer is. Costs up to two system calls.
+    package mutating func look(at stream: ByteStream) { taken = stream.isOwed ? stream.taken : .max }
+
+    /// Whether nothing waited for the peer at the last look.
+    package var sawNothing: Bool { taken == .max }
+
+    /// Whether something waited at the last look, and the peer has taken some of it since.
+    package func hasTaken(_ stream: ByteStream) -> Bool { !sawNothing && stream.taken > taken }
+}
+
+/// Bounds what this end says on its own behind output that waits, such as answers to pings: a peer that asks for them and
+/// never reads must not fill memory with them. What else waits is the concern of whoever wrote it.
+package struct OwnOutput {
+    /// Bytes of it written since output last began to wait.
+    private var waiting: UInt32 = 0
+
+    package init() {}
+
+    /// Writes to `stream`, and resets its connection when more than `limit` bytes of this kind have piled up.
+    package mutating func write(to stream: ByteStream, limit: Int, _ body: (inout OutputBuffer) -> Void) {
+        let before = stream.unsent
+        if before == 0 { waiting = 0 }
+        stream.write(body)
+        waiting = UInt32(clamping: Int(waiting) + max(0, stream.unsent - before))
+        if Int(waiting) > limit { stream.abort() }
+    }
+}
