@@ -319,7 +319,7 @@ def mannered():
     server = answers.Server({
         "/typed": answers.reply(_CHILD, **mpegurl), "/untold": _ranged, "/page": _page,
         "/packed.m3u8": answers.reply(b"\x1f\x8b", **mpegurl, content_encoding="gzip"),
-        "/broken.m3u8": answers.reply(b"<html>", **mpegurl), "/long.m3u8": answers.reply(_LONG, **mpegurl),
+        "/broken.m3u8": answers.reply(b"<html>", **mpegurl), "/long.m3u8": answers.reply(_LONG, **mpegurl), "/long": answers.reply(_LONG),
         "/media.ts": _conditional, "/busy.ts": answers.reply(status=503, retry_after="7"),
         "/odd.ts": answers.reply(status=300), "/lost.ts": answers.reply(status=302),
     })
@@ -354,9 +354,11 @@ def test_a_long_playlist_is_rewritten_whole_and_a_longer_one_refused(mannered, s
     status, _, body = answer(through(strict, f"{mannered.origin}/long.m3u8"))
     assert (status, body.count(b"/proxy/segment/")) == (200, 8000)
     small = gateway(**gateway_settings | {"HLS_ALLOWED_ORIGINS": mannered.origin, "HLS_PLAYLIST_LIMIT": "64KiB"})
-    status, _, body = answer(through(small, f"{mannered.origin}/long.m3u8"))
-    assert status == 502
-    assert "larger than 64 KiB" in json.loads(body)["error"]["message"]
+    # The second is known by its first bytes, of which more come at once than it may have.
+    for path in ("long.m3u8", "long"):
+        status, _, body = answer(through(small, f"{mannered.origin}/{path}"))
+        assert status == 502
+        assert "larger than 64 KiB" in json.loads(body)["error"]["message"]
 
 
 @pytest.mark.parametrize("path, kind, status, words", [

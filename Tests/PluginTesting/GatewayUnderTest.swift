@@ -102,11 +102,11 @@ package final class GatewayUnderTest: Sendable {
     /// Sends one request on a connection of its own, whose answer is read step by step.
     package func begin(
         _ method: String, _ path: String, token: String? = nil, fields: String = "", body: String = "",
-        at entry: EntryPoint = .main
+        length: Int? = nil, at entry: EntryPoint = .main
     ) throws -> Asked {
         let wire = try Wire(port: port(of: entry))
         let authorization = token.map { "Authorization: Bearer \($0)\r\n" } ?? ""
-        let length = method == "GET" ? "" : "Content-Length: \(body.utf8.count)\r\n"
+        let length = method == "GET" ? "" : "Content-Length: \(length ?? body.utf8.count)\r\n"
         let head =
             "\(method) \(path) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\(authorization)\(fields)\(length)\r\n"
         try wire.send(Array((head + body).utf8))

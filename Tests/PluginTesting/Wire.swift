@@ -32,6 +32,9 @@ package final class Asked {
 
     init(wire: Wire) { self.wire = wire }
 
+    /// Sends more of its body.
+    package func send(_ text: String) throws { try wire.send(Array(text.utf8)) }
+
     package func readHead() throws -> Reply { try wire.readHead() }
 
     /// Exactly `count` bytes, or fewer at the end of the connection.

@@ -1,5 +1,6 @@
 import GatewayTestSupport
 import GatewayTunnel
+import Glibc
 import PluginKit
 import PluginTesting
 import Testing
@@ -95,6 +96,24 @@ struct FaultTests {
         let reply = try asked.readHead()
         #expect(reply.status == 200 && reply["x-answer"] == long)
         #expect(try asked.body() == (answer, true))
+    }
+
+    @Test("a consumer that sends its request slowly is not the model's fault")
+    func slowUpload() throws {
+        let gateway = try makeGateway(["TUNNEL_FIRST_BYTE_TIMEOUT": "500ms"])
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let asked = try gateway.begin(
+            "POST", "/api/ollama/api/chat", token: try GatewayUnderTest.token(for: "ann"), length: 3)
+        let stream = try agent.next()
+        for _ in 0..<3 {
+            // The subject: together longer than an answer may take to begin.
+            usleep(300_000)
+            try asked.send("x")
+        }
+        try agent.step { stream.isInputEnded }
+        stream.answer(Array("patient".utf8))
+        #expect(try asked.body(afterHead: 200) == (Array("patient".utf8), true))
     }
 
     @Test("a consumer that leaves with all that was declared is answered, though the agent never said that it was all")

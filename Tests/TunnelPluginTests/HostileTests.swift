@@ -122,6 +122,21 @@ struct HostileTests {
         #expect(stream.endings == [.cancelled])
     }
 
+    @Test("a consumer of bytes sends more at once than the window of its stream holds")
+    func largeMessage() throws {
+        let gateway = try makeGateway(["TUNNEL_STREAM_WINDOW": "4096"])
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let consumer = try gateway.socket(
+            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+        let stream = try agent.next()
+        stream.answer(ends: false)
+        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
+        try consumer.send(pattern(200_000))
+        try agent.step { stream.bytes.count >= 200_000 }
+        #expect(stream.bytes == pattern(200_000))
+    }
+
     @Test("a consumer of bytes that ends its direction and leaves is gone at the agent too")
     func halfClosedAndGone() throws {
         let gateway = try makeGateway(loops: 2)

@@ -104,13 +104,16 @@ final class Link {
     }
 
     /// What `hello` and `resumed` do, by way of their texts.
-    func resume() throws {
+    ///
+    /// - Parameter meanwhile: What happens at the agent while it waits for `resumed`.
+    func resume(meanwhile: () -> Void = {}) throws {
         let resumption = TunnelHello.Resumption(
             session: "s", secret: .init("x"), newest: agent.newest, positions: agent.positions)
         let hello = TunnelHello(name: "desk", software: "", offersHTTP: true, ports: [], resumption: resumption)
         guard case .hello(let read) = try TunnelMessage(TunnelMessage.hello(hello).text),
             let resumption = read.resumption
         else { throw TunnelViolation("the hello is not what was written") }
+        meanwhile()
         gateway.resume(on: toAgent, positions: resumption.positions, newest: resumption.newest)
         guard case .text(let text)? = toAgent.takeFirst(), case .resumed(let positions) = try TunnelMessage(text) else {
             throw TunnelViolation("the gateway did not begin with its positions")

@@ -40,6 +40,41 @@ struct SessionTests {
         #expect(consumer.endings == [nil] && agent.endings == [nil])
     }
 
+    @Test("what the agent consumes while it waits for its resumption counts")
+    func consumedMeanwhile() throws {
+        let link = Link()
+        let consumer = try #require(link.open())
+        try link.settle()
+        let agent = try #require(link.accepted[1])
+        agent.consumes = false
+        consumer.write(pattern(1 << 20), thenEnd: true)
+        try link.settle()
+        #expect(consumer.stream?.room == 0)
+        link.cut()
+        try link.resume {
+            agent.stream?.consume(agent.bytes.count)
+            agent.consumes = true
+        }
+        try link.settle()
+        #expect(agent.bytes == pattern(1 << 20) && agent.isInputEnded)
+    }
+
+    @Test("a stream that ends at the agent while that waits for its resumption ends at the gateway")
+    func endedMeanwhile() throws {
+        let link = Link()
+        let consumer = try #require(link.open())
+        let other = try #require(link.open())
+        try link.settle()
+        link.cut()
+        // One that the agent has never seen is opened, as before.
+        let unseen = try #require(link.open())
+        try link.resume { link.accepted[1]?.stream?.reset(.broken, "the port went away") }
+        try link.settle()
+        #expect(consumer.endings == [.lost])
+        #expect(other.endings.isEmpty && unseen.endings.isEmpty)
+        #expect(link.gateway.streams.count == 2 && link.agent.streams.count == 2)
+    }
+
     @Test("a reader that does not consume holds its sender to the window, and nobody else")
     func slowReader() throws {
         let link = Link()

@@ -60,6 +60,34 @@ struct TimeoutTests {
         #expect(order == ["firstByteTimedOut", "nearly twice the time"])
     }
 
+    @Test("it does behind a body that was streamed, too")
+    func firstByteOnceAfterUpload() throws {
+        let server = try ScriptedServer { peer, _ in
+            _ = try peer.readHead()
+            _ = peer.waitForEnd()
+        }
+        let order = try Rig.with(["UPSTREAM_FIRST_BYTE_TIMEOUT": "400ms"]) { rig in
+            let left = Guarded(3)
+            let body = UpstreamRequest.Body.stream(length: 3) {
+                left.withLock {
+                    $0 -= 1
+                    return $0 < 0 ? nil : [1]
+                }
+            }
+            let over = LoopWait()
+            var order: [String] = []
+            rig.loop.launch {
+                order.append(await rig.failure { _ = try await rig.send(.post, server.url(), body: body) }.name)
+                over.wake()
+            }
+            try await rig.loop.sleep(.milliseconds(700))
+            order.append("nearly twice the time")
+            _ = await over.run(on: rig.loop)
+            return order
+        }
+        #expect(order == ["firstByteTimedOut", "nearly twice the time"])
+    }
+
     @Test(
         "a body that stops arriving",
         arguments: ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n5\r\nha", "\r\nhalf"])

@@ -77,6 +77,35 @@ struct UpstreamWebSocketTests {
         #expect(outcome.3 == "Set-Cookie: a=1\r\n")
     }
 
+    @Test("a listener that rests while the upstream resets the connection hears the rest when it goes on")
+    func resetWhileHeld() throws {
+        let (isHeard, isReset) = (Signal(), Signal())
+        let server = try ScriptedServer { peer, _ in
+            _ = try Self.accept(peer)
+            try peer.write(Self.text("one") + Self.text("two") + Self.frame(8, [0x03, 0xE8]))
+            isHeard.wait()
+            peer.reset()
+            isReset.raise()
+        }
+        let outcome = try Rig.with { rig in
+            let socket = try await Self.socket(rig, server.url())
+            let ear = Ear()
+            ear.pauses = socket
+            socket.start(ear)
+            try await rig.until { ear.heard.count == 1 }
+            isHeard.raise()
+            _ = try await rig.loop.offload("test") { isReset.wait(atMost: .seconds(50)) }
+            await rig.turn()
+            let before = (ear.heard, ear.end)
+            ear.pauses = nil
+            socket.resume()
+            try await rig.until { ear.end != nil && socket.isClosed }
+            return (before.0, before.1, ear.heard, ear.end)
+        }
+        #expect(outcome.0 == ["one"] && outcome.1 == nil)
+        #expect(outcome.2 == ["one", "two"] && outcome.3 == "\(CloseCode.normal) ")
+    }
+
     @Test("a handshake asks for what it should, once each")
     func request() throws {
         let head = Outcome<String>()

@@ -64,7 +64,6 @@ extension HTTPConnection: RequestBodySource {
             body.due = stream.loop.now + settings.bodyTimeout
             armDeadline()
             await input()
-            guard !timedOut else { continue }
             body.due = .distantFuture
             armDeadline()
         }

@@ -16,6 +16,12 @@ package protocol ByteStreamHandler: AnyObject {
     func streamDeadline()
     /// The stream is gone. Told once, last.
     func streamClosed(_ reason: StreamEnd)
+    /// Whether bytes that were received wait for the handler to go on.
+    var holdsInput: Bool { get }
+}
+
+extension ByteStreamHandler {
+    package var holdsInput: Bool { false }
 }
 
 /// Why a stream ended.
@@ -224,7 +230,8 @@ package final class ByteStream: Channel, Corked, TimerTarget {
 
     /// Whether the handler rests, and something waits for it.
     private var hasUnreadRest: Bool {
-        !wantsInput && inputEnd == nil && (cipher?.hasPending == true || Socket.unread(descriptor.number) > 0)
+        guard !wantsInput, inputEnd == nil else { return false }
+        return handler?.holdsInput == true || cipher?.hasPending == true || Socket.unread(descriptor.number) > 0
     }
 
     private func noticeEnd() {

@@ -79,14 +79,22 @@ package final class TunnelSession {
         let all = streams.values.sorted { $0.id < $1.id }
         let continuations = all.map { prepare($0, theirs[$0.id], newest: newest) }
         self.carrier = carrier
-        if role == .gateway { sendControl(.resumed(self.positions)) }
+        switch role {
+        case .gateway: sendControl(.resumed(self.positions))
+        case .agent:
+            // What has ended here since it said where it stood: its reset found no carrier.
+            for position in positions where position.stream <= self.newest && streams[position.stream] == nil {
+                sendControl(.reset(position.stream, .lost, "the stream ended meanwhile"))
+            }
+        }
         // Heads before anything that could make a stream send bytes.
         for (stream, next) in zip(all, continuations) {
             switch next {
             case .open: open(stream)
             case .goOn(let hasHead):
                 if role == .agent, !hasHead, let answer = stream.answer { sendControl(.head(stream.id, answer)) }
-                if stream.input.isComplete { report(stream) }
+                // What was consumed since the agent said where it stood: its report found no carrier.
+                if stream.input.isComplete || role == .agent && stream.input.consumed > 0 { report(stream) }
                 enqueueOnly(stream)
             case .complete, .lost, .misfit: break
             }

@@ -214,10 +214,9 @@ final class UpstreamConnection {
     private func isUnderWay(within patience: Duration) -> Bool {
         if let before = takenBefore {
             let taken = stream.taken
-            if taken > before {
-                takenBefore = taken
-                lastSending = stream.loop.now
-            }
+            takenBefore = taken
+            // Once all of it has been taken, the time for the answer has begun.
+            if taken > before, pump != nil || stream.isOwed { lastSending = stream.loop.now }
         }
         return pumpIsReading || stream.loop.now < lastProgress + patience
     }

@@ -197,7 +197,7 @@ package final class UpstreamBody {
     ///
     /// - Throws: ``UpstreamError/bodyTooLarge(limit:)``, and what ``next()`` throws.
     package func collect(limit: Int) async throws -> [UInt8] {
-        if let length, length > UInt64(limit) {
+        if let length, length > UInt64(max(0, limit)) {
             discard()
             throw UpstreamError.bodyTooLarge(limit: limit)
         }

@@ -41,6 +41,7 @@ package final class UpstreamWebSocket {
     private var watch = OutputWatch()
     private var own = OwnOutput()
     private var isPaused = true
+    private var closeExtensions: UInt8 = 0
     /// Received while paused; at most what one receive brings.
     private var held: [UInt8]
 
@@ -206,7 +207,8 @@ package final class UpstreamWebSocket {
         guard stream.isOpen else { return }
         if stream.loop.now >= closeBy {
             // The close frame lies behind what the upstream still takes: its time runs from when that was over.
-            guard watch.hasTaken(stream) else { return stream.abort() }
+            guard watch.hasTaken(stream), closeExtensions < CloseHandshake.mostExtensions else { return stream.abort() }
+            closeExtensions += 1
             watch.look(at: stream)
             awaitEnd()
         }
@@ -257,6 +259,8 @@ package final class UpstreamWebSocket {
 
 extension UpstreamWebSocket: ByteStreamHandler, TimerTarget {
     package func streamOpened() {}
+
+    package var holdsInput: Bool { !held.isEmpty }
 
     package func streamReadable() {
         guard !isPaused else { return stream.pauseInput() }

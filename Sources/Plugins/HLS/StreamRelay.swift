@@ -109,6 +109,7 @@ struct StreamRelay: Sendable {
             throw GatewayFault.proxyError("playlist_compressed", "the playlist is compressed, which was not asked for")
         }
         let rewriter = PlaylistRewriter(base: answer.url, inherited: link.variables, limits: limits)
+        guard start.count <= limits.input.bytes else { throw PlaylistError.tooLarge(limit: limits.input) }
         let text: [UInt8]
         do {
             text = try await start + answer.body.collect(limit: limits.input.bytes - start.count)

@@ -4,6 +4,10 @@ import PluginKit
 /// `gateway connect`: a consumer's WebSocket becomes a TCP connection at an agent.
 enum ConnectSession {
     static let subprotocol = "tunnel.bytes.v1"
+    /// Largest message a consumer may send, in bytes; one is at least as much as it reads at once.
+    static let frameSize = 1 << 20
+    /// The consumer's own: where its output takes nothing, it reads no ping.
+    static let heartbeat = HeartbeatPolicy(interval: .seconds(20), patience: .seconds(30), allowedMisses: 10)
 
     /// Runs until both directions have ended or one side has broken off.
     static func run(

@@ -125,7 +125,7 @@ final class ConsumerRequests: Sendable {
         let hold = ExchangeHold(exchange, on: loop, by: found.grant)
         let upload = body.map { Upload($0, to: exchange, on: loop) }
         do {
-            var answer = try await self.head(of: exchange, from: agent, since: began, until: deadline)
+            var answer = try await self.head(of: exchange, from: agent, behind: upload, since: began, until: deadline)
             Self.judge(answer.status, pass, at: loop.now)
             for name in Self.ownFields { answer.fields.remove(name) }
             return Asked(answer: answer, hold: hold, upload: upload)
@@ -139,18 +139,21 @@ final class ConsumerRequests: Sendable {
     }
 
     private func head(
-        of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime, until deadline: MonotonicTime
+        of exchange: Exchange, from agent: AgentRecord, behind upload: Upload?, since began: MonotonicTime,
+        until deadline: MonotonicTime
     ) async throws -> StreamAnswer {
-        let answer = try await awaitHead(of: exchange, from: agent, since: began, until: deadline)
+        let answer = try await awaitHead(of: exchange, from: agent, behind: upload, since: began, until: deadline)
         let microseconds = Int(MonotonicTime.read().nanoseconds(since: began) / 1000)
         host.metrics.firstByte.observe(microseconds: microseconds)
         agent.traffic.answered(after: microseconds)
         return answer
     }
 
-    /// An agent whose connection has just broken gets a shorter time to come back than one that is there to answer.
+    /// An agent whose connection has just broken gets a shorter time to come back than one that is there to answer. That
+    /// one's time runs from the last progress of the request: a consumer that sends slowly is not its fault.
     private func awaitHead(
-        of exchange: Exchange, from agent: AgentRecord, since began: MonotonicTime, until deadline: MonotonicTime
+        of exchange: Exchange, from agent: AgentRecord, behind upload: Upload?, since began: MonotonicTime,
+        until deadline: MonotonicTime
     ) async throws -> StreamAnswer {
         let back = began + host.settings.connectTimeout
         if !agent.traffic.isAttached, back < deadline {
@@ -158,9 +161,17 @@ final class ConsumerRequests: Sendable {
                 return try await exchange.head(until: back, orElse: .reconnecting)
             } catch TunnelFailure.reconnecting where agent.traffic.isAttached {}
         }
-        let due = began + host.settings.firstByteTimeout
-        return try await exchange.head(
-            until: min(due, deadline), orElse: due < deadline ? .firstByteTimeout : .callerTimeout)
+        let patience = host.settings.firstByteTimeout
+        var due = began + patience
+        while true {
+            do {
+                return try await exchange.head(
+                    until: min(due, deadline), orElse: due < deadline ? .firstByteTimeout : .callerTimeout)
+            } catch TunnelFailure.firstByteTimeout {
+                guard let later = upload?.due(within: patience) else { throw TunnelFailure.firstByteTimeout }
+                due = later
+            }
+        }
     }
 
     // MARK: Circuit breaker

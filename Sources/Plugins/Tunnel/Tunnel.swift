@@ -77,7 +77,9 @@ package struct Tunnel: Plugin {
         var bytes = WebSocketOptions()
         bytes.subprotocols = [ConnectSession.subprotocol]
         bytes.compresses = false
-        bytes.limits = MessageLimits(frame: .bytes(settings.terms.streamWindow))
+        // A client sends as much at once as it has read, and knows nothing of the stream's window.
+        bytes.limits = MessageLimits(frame: .bytes(max(settings.terms.streamWindow, ConnectSession.frameSize)))
+        bytes.heartbeat = SocketHeartbeat(ConnectSession.heartbeat)
         let permission = settings.connectPermission
         gateway.webSocket("/api/tunnel/connect/{agent}/{port}", access: .signedIn, options: bytes) { request in
             guard let principal = request.principal, principal.has(permission) else {

@@ -35,7 +35,8 @@ package struct TunnelSettings: Settings {
             "How long a request waits for an agent whose connection has just broken, and for its TCP connections.")
         firstByteTimeout = env.optional(
             "FIRST_BYTE_TIMEOUT", default: .seconds(300), in: .milliseconds(10) ... .seconds(86400),
-            bare: .milliseconds, "How long an answer may take to begin: models load slowly.")
+            bare: .milliseconds,
+            "How long an answer may take to begin, from the last progress of its request: models load slowly.")
         idleTimeout = env.optional(
             "IDLE_TIMEOUT", default: .seconds(120), in: .milliseconds(10) ... .seconds(86400), bare: .milliseconds,
             "How long an answer that has begun may pause.")

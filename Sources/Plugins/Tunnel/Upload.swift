@@ -8,11 +8,16 @@ final class Upload {
     /// The next piece of a body; `nil` at its end.
     typealias Source = () async throws -> [UInt8]?
 
+    private let loop: EventLoop
     private var task: Task<Void, Never>?
     private var found: GatewayFault?
+    private var isReading = false
+    private var lastWritten: MonotonicTime
 
     /// Begins it.
     init(_ source: @escaping Source, to exchange: Exchange, on loop: EventLoop) {
+        self.loop = loop
+        lastWritten = loop.now
         task = loop.launch { await self.send(source, to: exchange) }
     }
 
@@ -26,9 +31,25 @@ final class Upload {
         }
     }
 
+    /// When an answer is due that may take `patience` from when the agent last took a part of the body; `nil` when that is
+    /// over. While it is the consumer that is waited for, it is not.
+    func due(within patience: Duration) -> MonotonicTime? {
+        let due = (isReading ? loop.now : lastWritten) + patience
+        return due > loop.now ? due : nil
+    }
+
+    private func read(_ source: Source) async throws -> [UInt8]? {
+        isReading = true
+        defer { isReading = false }
+        return try await source()
+    }
+
     private func send(_ source: Source, to exchange: Exchange) async {
         do {
-            while let piece = try await source() { try await exchange.write(piece) }
+            while let piece = try await read(source) {
+                try await exchange.write(piece)
+                lastWritten = loop.now
+            }
             try await exchange.finishWriting()
         } catch let fault as GatewayFault {
             found = fault
