@@ -78,6 +78,22 @@ struct CredentialLifeTests {
         #expect(rig.far.state.withLock { $0.hellos[1].resumption?.session } == "session-1")
     }
 
+    @Test(
+        "told to leave while its credential cannot be read, or has just ended, an agent comes back all the same",
+        arguments: [true, false])
+    func drained(isGone: Bool) throws {
+        let path = try file("good")
+        defer { remove(path) }
+        let rig = try Rig(["--forward", "1", "--token-file", path]) { $0.renewal = .seconds(20) }
+        try rig.connected()
+        if isGone { remove(path) } else { rig.far.state.withLock { $0.credentials = ["other"] } }
+        try rig.far.onLoop { $0.session?.tell(.drain) }
+        try #require(eventually { rig.log.text.contains("reconnecting to the gateway") })
+        rig.far.state.withLock { $0.credentials = ["other"] }
+        try SmallFile.replace(path, with: Array("other".utf8))
+        try rig.connected(2)
+    }
+
     @Test("a token that has ended, and no other to be had, ends the agent", arguments: [true, false])
     func ended(isFixed: Bool) throws {
         let path = try file("good")

@@ -35,6 +35,22 @@ struct MemoryBackplaneTests {
         return tasks[0].answer
     }
 
+    @Test("leases that ended by themselves are counted off once")
+    func leaseCount() {
+        var table = LeaseTable(capacity: 4)
+        for number in 0..<3 {
+            _ = table.hold(Self.key(1), LeaseID(UInt64(number)), limit: 9, until: 2 * second, now: second)
+        }
+        _ = table.hold(Self.key(2), LeaseID(9), limit: 9, until: 90 * second, now: second)
+        #expect(table.count == 4)
+        // There is room once the three are swept away, which this very key had.
+        #expect(table.hold(Self.key(1), LeaseID(3), limit: 9, until: 90 * second, now: 20 * second) == 8)
+        #expect(table.count == 2)
+        table.release(Self.key(1), LeaseID(3))
+        table.release(Self.key(2), LeaseID(9))
+        #expect(table.count == 0)
+    }
+
     @Test("answers at once, so that nobody suspends")
     func atOnce() {
         #expect(Self.ask(MemoryBackplane(), 1, .take(.perMinute(1), cost: 1))?.isGranted == true)

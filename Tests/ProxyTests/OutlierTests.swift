@@ -27,6 +27,16 @@ struct OutlierStateTests {
         return state
     }
 
+    @Test("a failure may be told after a success that came later, by another loop")
+    func outOfOrder() {
+        let state = ejected(at: 1)
+        #expect(state.succeeded(at: 20 * second))
+        for _ in 1...2 { #expect(!state.failed(at: 20 * second - 1)) }
+        #expect(state.failed(at: 20 * second - 1))
+        // So soon after the first, it lasts twice as long.
+        #expect(state.state.ejectedUntil == 40 * second - 1)
+    }
+
     @Test("failures in a row eject, and only in a row")
     func inARow() {
         let state = Watched(rule)

@@ -175,6 +175,20 @@ struct MigrationTests {
         }
     }
 
+    @Test("a file whose version is none is refused as damaged")
+    func negative() throws {
+        let folder = try TestFolder()
+        #expect(try sum(folder, steps: Self.steps, "SELECT count(*) FROM a") == 2)
+        let file = unsafe open(folder.file, O_WRONLY)
+        // `user_version` in the header of the file.
+        #expect(unsafe pwrite(file, [0xFF, 0xFF, 0xFF, 0xFF] as [UInt8], 4, 60) == 4)
+        close(file)
+        let reason = SQLiteError.corrupt("its schema is of version -1")
+        #expect(throws: SQLiteOpenFailure(path: folder.file, reason: reason)) {
+            try database(in: folder, steps: Self.steps).open()
+        }
+    }
+
     @Test("two that open one file at once take the steps once")
     func together() throws {
         let folder = try TestFolder()

@@ -76,6 +76,14 @@ extension StoreCase {
                 #expect(
                     try await store.add(enrolment("e4", "n4"), replacing: false, atMost: 3) == .added(replaced: nil))
             },
+            StoreCase("who has more than are allowed by now may still replace one") { store async throws in
+                for index in 0..<3 {
+                    _ = try await store.add(enrolment("e\(index)", "n\(index)"), replacing: false, atMost: 3)
+                }
+                let outcome = try await store.add(enrolment("e3", "n1", at: 200), replacing: true, atMost: 1)
+                #expect(outcome == .added(replaced: enrolment("e1", "n1")))
+                #expect(try await store.enrolments(of: "ann").map(\.id).sorted() == ["e0", "e2", "e3"])
+            },
             StoreCase("the last use is the latest that was told, in whatever order") { store async throws in
                 _ = try await store.add(enrolment("e1"), replacing: false, atMost: 5)
                 #expect(try await store.enrolment("e1")?.lastUsedAt == nil)

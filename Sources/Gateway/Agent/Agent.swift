@@ -83,15 +83,15 @@ package final class Agent {
         over.wake()
     }
 
-    private func begin() {
-        let link = Link(agent: self)
+    private func begin(after predecessor: Link? = nil) {
+        let link = Link(agent: self, after: predecessor)
         links.append(link)
         link.task = loop.launch { self.ended(link, await link.run()) }
     }
 
     /// A link leaves, so another takes its place, on a session of its own.
     func replace(_ link: Link) {
-        if !isStopping { begin() }
+        if !isStopping { begin(after: link) }
     }
 
     private func ended(_ link: Link, _ ending: Ending?) {

@@ -33,8 +33,11 @@ final class Link {
     private var sessionEnds = MonotonicTime.distantFuture
     private var sessionTimer = TimerToken.none
 
-    init(agent: Agent) {
+    /// - Parameter predecessor: The link in whose place this one begins: what the agent has shown of its credential holds.
+    init(agent: Agent, after predecessor: Link? = nil) {
         self.agent = agent
+        credential = predecessor?.credential
+        hasBeenWelcome = predecessor?.hasBeenWelcome ?? false
         loop = agent.loop
         log = agent.log
         limits = agent.settings.limits

@@ -22,9 +22,8 @@ struct LeaseTable {
     /// - Returns: Places left, or `nil` when there was none.
     mutating func hold(_ key: BackplaneKey, _ lease: LeaseID, limit: UInt64, until: UInt64, now: UInt64) -> UInt64? {
         var list = holders[key] ?? []
-        let before = list.count
         list.removeAll { $0.until <= now }
-        defer { store(list, key, before: before) }
+        defer { store(list, key) }
         if let place = list.firstIndex(where: { $0.lease == lease }) {
             list[place].until = until
             return left(of: limit, list)
@@ -44,14 +43,14 @@ struct LeaseTable {
 
     mutating func release(_ key: BackplaneKey, _ lease: LeaseID) {
         guard var list = holders[key] else { return }
-        let before = list.count
         list.removeAll { $0.lease == lease }
-        store(list, key, before: before)
+        store(list, key)
     }
 
-    private mutating func store(_ list: [Holder], _ key: BackplaneKey, before: Int) {
+    private mutating func store(_ list: [Holder], _ key: BackplaneKey) {
+        // What is in the table now: a sweep may have come in between.
+        count += list.count - (holders[key]?.count ?? 0)
         holders[key] = list.isEmpty ? nil : list
-        count += list.count - before
     }
 
     private mutating func hasRoom(_ now: UInt64) -> Bool {

@@ -82,6 +82,7 @@ import GatewayRuntime
         try execute("BEGIN IMMEDIATE")
         do throws(SQLiteError) {
             let known = Int(try value(of: "PRAGMA user_version")) ?? 0
+            guard known >= 0 else { throw .corrupt("its schema is of version \(known)") }
             guard known <= steps.count else { throw .newerSchema(found: known, known: steps.count) }
             for step in steps.dropFirst(known) { try execute(step.description) }
             if known < steps.count { try execute("PRAGMA user_version = \(steps.count)") }

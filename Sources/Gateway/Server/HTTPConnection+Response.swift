@@ -49,7 +49,6 @@ extension HTTPConnection {
         case .upstream(let upstream):
             guard let count = upstream.countAtOnce else { return false }
             writeWhole(response, to: request, body: .length(UInt64(count))) { upstream.takeAtOnce(into: &$0) }
-            // Where the answer has no body it was not taken.
             upstream.discard()
         case .stream, .webSocket: return false
         }

@@ -128,11 +128,12 @@ package final class UpstreamBody {
         return Int(clamping: left)
     }
 
-    /// Moves all of ``countAtOnce`` to the back of `output`.
+    /// Moves all of ``countAtOnce`` to the back of `output`. Then ``discard()`` it, once `output` is nobody's: the connection
+    /// that is given back may have something in it too.
     package func takeAtOnce(into output: inout OutputBuffer) {
         guard let count = countAtOnce else { return }
         connection.takeBuffered(count, into: &output)
-        finish()
+        rest = .length(0)
     }
 
     private func read() async throws -> [UInt8]? {
@@ -214,8 +215,9 @@ package final class UpstreamBody {
 
     /// Gives up what is left, and the connection with it unless nothing is.
     package func discard() {
-        guard rest != nil else { return }
-        rest = nil
+        guard let rest else { return }
+        if case .length(0) = rest { return finish() }
+        self.rest = nil
         companion = nil
         connection.close()
     }

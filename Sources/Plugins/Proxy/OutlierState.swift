@@ -15,7 +15,8 @@ struct OutlierRule: Hashable, Sendable {
     }
 }
 
-/// What is known about one upstream's failures. The caller owns the clock: monotonic nanoseconds everywhere.
+/// What is known about one upstream's failures. The callers own the clock: monotonic nanoseconds everywhere, and not always
+/// in order.
 ///
 /// ```
 ///          failures in a row               time is over
@@ -43,8 +44,9 @@ struct OutlierState {
         guard now >= ejectedUntil else { return false }
         failures += 1
         guard rule.failures > 0, isOut || failures >= rule.failures, mayEject else { return false }
-        // Who has been good for as long as it was out starts again at the shortest time.
-        if !isOut, now - goodSince >= lastTime { strikes = 0 }
+        // Who has been good for as long as it was out starts again at the shortest time. Loops tell of their own turns'
+        // beginnings: the success may be of a later one.
+        if !isOut, max(now, goodSince) - goodSince >= lastTime { strikes = 0 }
         strikes += 1
         lastTime = rule.time(ofStrike: strikes)
         ejectedUntil = now + lastTime

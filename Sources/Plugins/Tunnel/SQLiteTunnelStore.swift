@@ -88,7 +88,8 @@ final class SQLiteTunnelStore: TunnelStore, PluginResource {
             let count = try transaction.first(
                 "SELECT count(*) FROM enrolment WHERE user = ? AND revoked IS NULL", .text(enrolment.user)
             ) { try $0.integer(0) }
-            guard (count ?? 0) < limit else { return .tooMany }
+            // Who has more than are allowed now may still replace one.
+            guard older != nil || (count ?? 0) < limit else { return .tooMany }
             try transaction.run(
                 "INSERT INTO enrolment (id, user, name, digest, created) VALUES (?, ?, ?, ?, ?)",
                 .text(enrolment.id), .text(enrolment.user), .text(enrolment.name), .blob(enrolment.digest),

@@ -212,7 +212,9 @@ class Attack:
                 self.take_turns()
             for key, _ in self.selector.select(STEP if active else None):
                 if key.fileobj != sys.stdin.fileno():
-                    self.receive(key.fileobj)
+                    # Unless an order of this very batch has closed it.
+                    if key.fileobj in self.turns:
+                        self.receive(key.fileobj)
                     continue
                 order = os.read(key.fd, 64).strip()
                 if not order:
