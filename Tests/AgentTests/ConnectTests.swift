@@ -6,6 +6,7 @@ import GatewayTelemetry
 import GatewayTestSupport
 import GatewayTunnel
 import Glibc
+import PluginKit
 import PluginTesting
 import Testing
 import TunnelPlugin
@@ -37,13 +38,59 @@ private final class Tunnelled {
         gateway.stop()
     }
 
-    /// Runs `gateway connect` with `input` to read; what it wrote, and how it ended.
     func connect(
         _ target: String, input: [UInt8], token: String? = nil, endsInput: Bool = true
     ) throws -> (output: [UInt8], ending: Ending?) {
+        try ConnectTests.connect(target, at: gateway, input: input, token: token ?? self.token, endsInput: endsInput)
+    }
+
+    func untilConnected() throws {
+        try #require(
+            try eventually {
+                try gateway.ask("GET", "/api/ollama/api/version", token: token).status != 503
+            })
+    }
+}
+
+/// Ends both directions at once, and then the connection with the code that the port is.
+private struct Closing: Plugin {
+    static let name: PluginName = "closing"
+    static let summary = "A gateway that ends the connection as a test wants it."
+
+    private final class Socket: WebSocketHandler {
+        private let code: UInt16
+        init(_ code: UInt16) { self.code = code }
+
+        func opened(_ socket: any WebSocket) {
+            socket.send(text: #"{"type":"open"}"#)
+            socket.send(binary: Array("last words".utf8))
+            socket.send(text: #"{"type":"end"}"#)
+        }
+
+        func received(_ message: WebSocketMessage, on socket: any WebSocket) {
+            if message.kind == .text { socket.close(CloseCode(rawValue: code), reason: "") }
+        }
+    }
+
+    init(settings: NoSettings) {}
+
+    func register(with gateway: inout Registrar) {
+        var options = WebSocketOptions()
+        options.subprotocols = ["tunnel.bytes.v1"]
+        gateway.webSocket("/api/tunnel/connect/{agent}/{port}", access: .anyone, options: options) { request in
+            Socket(UInt16(request.capture("port") ?? "") ?? 1000)
+        }
+    }
+}
+
+@Suite("gateway connect, through the tunnel's own plugin")
+struct ConnectTests {
+    /// Runs `gateway connect` with `input` to read; what it wrote, and how it ended.
+    fileprivate static func connect(
+        _ target: String, at gateway: GatewayUnderTest, input: [UInt8], token: String, endsInput: Bool = true
+    ) throws -> (output: [UInt8], ending: Ending?) {
         let options = try ConnectOptions(
-            [target, "--url", "http://127.0.0.1:\(gateway.port())"],
-            environment: ["GATEWAY_TOKEN": token ?? self.token])
+            [target, "--url", "http://127.0.0.1:\(gateway.port())"], environment: ["GATEWAY_TOKEN": token])
         let (inputReading, inputWriting) = Self.pipe()
         let (outputReading, outputWriting) = Self.pipe()
         let output = Outcome<[UInt8]>()
@@ -84,16 +131,6 @@ private final class Tunnelled {
         return (ends[0], ends[1])
     }
 
-    func untilConnected() throws {
-        try #require(
-            try eventually {
-                try gateway.ask("GET", "/api/ollama/api/version", token: token).status != 503
-            })
-    }
-}
-
-@Suite("gateway connect, through the tunnel's own plugin")
-struct ConnectTests {
     @Test("bytes pass both ways, many times every window, and half-close passes too")
     func bothWays() throws {
         let up = pattern(2 << 20)
@@ -140,6 +177,15 @@ struct ConnectTests {
         #expect(ending == nil && String(decoding: output, as: UTF8.self) == "last words")
         #expect(eventually { received.withLock { $0 != nil } })
         #expect(received.withLock { $0 } == up)
+    }
+
+    @Test("only a gateway that says so has passed everything on", arguments: [(1000, nil), (1012, 74), (4404, 74)])
+    func wholeOrNot(_ code: UInt16, _ exitCode: Int32?) throws {
+        let gateway = try GatewayUnderTest([Closing.self])
+        defer { gateway.stop() }
+        let (output, ending) = try Self.connect(
+            "desk:\(code)", at: gateway, input: Array("on its way".utf8), token: try GatewayUnderTest.token())
+        #expect(ending?.exitCode == exitCode && String(decoding: output, as: UTF8.self) == "last words")
     }
 
     @Test("what cannot be connected is said with a code of its own, and nothing on standard output")

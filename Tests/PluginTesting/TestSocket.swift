@@ -28,16 +28,23 @@ package final class TestSocket {
     /// Sends a text message.
     package func send(_ text: String) throws { try send(.text, Array(text.utf8)) }
 
+    /// Sends several at once, so that one read finds them all.
+    package func send(_ texts: [String]) throws {
+        try wire.send(texts.flatMap { Self.frame(.text, Array($0.utf8)) })
+    }
+
     /// Sends a binary message.
     package func send(_ bytes: [UInt8]) throws { try send(.binary, bytes) }
 
     /// Starts the closing handshake.
     package func close(_ code: Int = 1000) throws { try send(.close, [UInt8(code >> 8), UInt8(code & 255)]) }
 
-    private func send(_ opcode: Opcode, _ payload: [UInt8]) throws {
+    private func send(_ opcode: Opcode, _ payload: [UInt8]) throws { try wire.send(Self.frame(opcode, payload)) }
+
+    private static func frame(_ opcode: Opcode, _ payload: [UInt8]) -> [UInt8] {
         var output = OutputBuffer(capacity: payload.count + 16)
         FrameWriter.append(opcode, payload, mask: 0x1234_5678, to: &output)
-        try wire.send(unsafe output.withUnsafeBytes { unsafe Array($0) })
+        return unsafe output.withUnsafeBytes { unsafe Array($0) }
     }
 
     /// The next message or close frame; pings are passed over.

@@ -98,6 +98,19 @@ struct FaultTests {
         #expect(try asked.body() == (answer, true))
     }
 
+    @Test("what went wrong is told at once to a consumer that rests in the midst of its body")
+    func failsMidBody() throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let asked = try gateway.begin(
+            "POST", "/api/ollama/api/chat", token: try GatewayUnderTest.token(for: "ann"), body: "x", length: 10)
+        let stream = try agent.next()
+        try agent.step { !stream.bytes.isEmpty }
+        stream.stream.reset(.unreachable, "nobody listens")
+        #expect(try asked.readHead().status == 502)
+    }
+
     @Test("a consumer that sends its request slowly is not the model's fault")
     func slowUpload() throws {
         let gateway = try makeGateway(["TUNNEL_FIRST_BYTE_TIMEOUT": "500ms"])

@@ -137,6 +137,41 @@ struct HostileTests {
         #expect(stream.bytes == pattern(200_000))
     }
 
+    @Test("a consumer of bytes hears of what the agent did not take, though both directions have ended")
+    func undelivered() throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let consumer = try gateway.socket(
+            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+        let stream = try agent.next()
+        stream.consumes = false
+        stream.answer(ends: true)
+        try consumer.send(pattern(1000))
+        try consumer.send(#"{"type":"end"}"#)
+        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
+        #expect(try consumer.next() == .text(#"{"type":"end"}"#))
+        try agent.step { stream.isInputEnded }
+        stream.stream.reset(.broken, "the port broke off")
+        #expect(try consumer.next() == .close(4502))
+    }
+
+    @Test("requests without an id have ids of their own, though they come at once")
+    func idless() throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let consumer = try gateway.socket("/ws", token: try GatewayUnderTest.token(for: "ann"))
+        #expect(consumer.reply.status == 101)
+        let request = #"{"type":"request","payload":{"method":"GET","path":"/api/tags"}}"#
+        try consumer.send([request, request])
+        for _ in 0..<2 { try agent.next().answer(Array("{}".utf8)) }
+        for _ in 0..<2 {
+            guard case .text(let text) = try consumer.next() else { return #expect(Bool(false), "no answer") }
+            #expect(!text.contains("DUPLICATE_REQUEST_ID"))
+        }
+    }
+
     @Test("a consumer of bytes that ends its direction and leaves is gone at the agent too")
     func halfClosedAndGone() throws {
         let gateway = try makeGateway(loops: 2)

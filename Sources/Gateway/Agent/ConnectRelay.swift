@@ -210,8 +210,9 @@ extension ConnectRelay: UpstreamWebSocketHandler {
         checkOver()
     }
 
-    /// Whether nothing is missing: both directions have ended, or the other has and wants nothing of this one any more.
-    private func isWhole(_ code: CloseCode) -> Bool { hasOutputEnded && (hasInputEnded || code == .normal) }
+    /// Whether nothing is missing. That this direction has ended here says nothing of what is still on its way; the gateway
+    /// closes with 1000 once the agent has everything, or its port wants no more.
+    private func isWhole(_ code: CloseCode) -> Bool { hasOutputEnded && code == .normal }
 
     private func explain(_ code: CloseCode, _ said: String) {
         switch code.rawValue {

@@ -20,10 +20,16 @@ enum ConnectSession {
         do {
             _ = try await exchange.head(
                 until: loop.now + host.settings.connectTimeout, orElse: .reset(.timeout, "the agent did not answer"))
+            try await session.send(#"{"type":"open"}"#)
+            try await pass(session, exchange, on: loop)
         } catch let failure as TunnelFailure {
-            return close(session, failure)
+            close(session, failure)
         }
-        try await session.send(#"{"type":"open"}"#)
+        withExtendedLifetime(hold) {}
+    }
+
+    /// Passes both directions on.
+    private static func pass(_ session: WebSocketSession, _ exchange: Exchange, on loop: EventLoop) async throws {
         let download = loop.launch {
             do {
                 while let chunk = try await exchange.next(until: .distantFuture, orElse: .idleTimeout) {
@@ -45,7 +51,7 @@ enum ConnectSession {
         await download.value
         // Letting go of a stream that is not complete would cancel it, and cost the port the last it was sent.
         try await exchange.allDelivered()
-        withExtendedLifetime((hold, watch)) {}
+        withExtendedLifetime(watch) {}
     }
 
     /// What the consumer sends, until it ends its direction.

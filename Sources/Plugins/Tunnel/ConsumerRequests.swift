@@ -131,8 +131,9 @@ final class ConsumerRequests: Sendable {
             return Asked(answer: answer, hold: hold, upload: upload)
         } catch {
             upload?.cancel()
-            // What was wrong with the body is what the consumer should hear.
-            if let fault = await upload?.fault { throw fault }
+            // What was wrong with the body is what the consumer should hear. It is known by now; whoever waited for the upload
+            // would wait for the consumer to send more.
+            if let fault = upload?.fault { throw fault }
             Self.judge(error, pass, at: loop.now)
             throw error
         }

@@ -11,6 +11,8 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
     private let release: () -> Void
     private var socket: (any WebSocket)?
     private var running: [String: Task<Void, Never>] = [:]
+    /// Ids made for requests without one.
+    private var made = 0
     /// Tasks that wait until the consumer has read.
     private var senders: [Waiter] = []
     private var idleTimer = TimerToken.none
@@ -92,8 +94,17 @@ final class ConsumerSocket: WebSocketHandler, TimerTarget {
 
     // MARK: Requests
 
+    /// For a request without an id: one that no other under way has.
+    private func nextID(on socket: any WebSocket) -> String {
+        while true {
+            made += 1
+            let id = "\(socket.requestID)-\(made)"
+            if running[id] == nil { return id }
+        }
+    }
+
     private func begin(_ request: EnvelopeRequest, _ socket: any WebSocket) {
-        let id = request.id ?? "\(socket.requestID)-\(loop.now.nanoseconds)"
+        let id = request.id ?? nextID(on: socket)
         let writer = EnvelopeWriter(id: id, isOlderForm: request.isOlderForm, timesAreText: request.timesAreText)
         guard running[id] == nil else {
             let report = TunnelFailure.Report(

@@ -137,11 +137,12 @@ final class Exchange {
         port?.run { $0.endOutput() }
     }
 
-    /// Returns once the agent has passed on everything that was written, or the stream is over for another reason.
+    /// Returns once the agent has passed on everything that was written.
     ///
-    /// - Throws: `CancellationError`.
+    /// - Throws: As ``write(_:)``.
     func allDelivered() async throws {
         while port != nil { try await waitToWrite() }
+        if let failure { throw failure }
     }
 
     private func waitToWrite() async throws {

@@ -10,7 +10,8 @@ final class Upload {
 
     private let loop: EventLoop
     private var task: Task<Void, Never>?
-    private var found: GatewayFault?
+    /// What is wrong with the body, if anything is; known before the exchange fails for it.
+    private(set) var fault: GatewayFault?
     private var isReading = false
     private var lastWritten: MonotonicTime
 
@@ -22,14 +23,6 @@ final class Upload {
     }
 
     func cancel() { task?.cancel() }
-
-    /// What is wrong with the body, if anything is; known once the task has ended.
-    var fault: GatewayFault? {
-        get async {
-            await task?.value
-            return found
-        }
-    }
 
     /// When an answer is due that may take `patience` from when the agent last took a part of the body; `nil` when that is
     /// over. While it is the consumer that is waited for, it is not.
@@ -52,7 +45,7 @@ final class Upload {
             }
             try await exchange.finishWriting()
         } catch let fault as GatewayFault {
-            found = fault
+            self.fault = fault
             exchange.cancel()
         } catch {
             // The stream is over, or the consumer has left: whoever reads the answer finds out.
