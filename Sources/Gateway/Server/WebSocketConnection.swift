@@ -44,7 +44,6 @@ final class WebSocketConnection {
     private var own = OwnOutput()
     private var refusedRenewals = 0
     private var hasWarned = false
-    private var closeExtensions: UInt8 = 0
     /// Received while paused.
     private var held: [UInt8] = []
 
@@ -254,9 +253,7 @@ final class WebSocketConnection {
     /// The close frame lies behind what the peer still takes: its time runs from when that was over.
     private func awaitClose() {
         if stream.loop.now >= closeBy {
-            guard watch.hasTaken(stream), closeExtensions < CloseHandshake.mostExtensions else { return stream.abort() }
-            closeExtensions += 1
-            watch.look(at: stream)
+            guard watch.extendsClose(of: stream) else { return stream.abort() }
             closeBy = stream.loop.now + server.settings.webSocket.closeTimeout
         }
         stream.deadline = closeBy

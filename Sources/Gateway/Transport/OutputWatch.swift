@@ -5,6 +5,7 @@ package import GatewayBytes
 package struct OutputWatch {
     /// ``ByteStream/taken`` at the last look; `max` when nothing waited.
     private var taken = Int64.max
+    private var drips: UInt8 = 0
 
     package init() {}
 
@@ -16,6 +17,19 @@ package struct OutputWatch {
 
     /// Whether something waited at the last look, and the peer has taken some of it since.
     package func hasTaken(_ stream: ByteStream) -> Bool { !sawNothing && stream.taken > taken }
+
+    /// Whether the peer has more time to answer a close frame, since it has taken some of what lies before that. Those that
+    /// take next to nothing have it a few times.
+    package mutating func extendsClose(of stream: ByteStream) -> Bool {
+        guard hasTaken(stream) else { return false }
+        if stream.taken - taken < Self.drip { drips += 1 }
+        look(at: stream)
+        return drips <= Self.mostDrips
+    }
+
+    /// Bytes in one CLOSE_TIMEOUT below which it is next to nothing.
+    private static let drip: Int64 = 16 << 10
+    private static let mostDrips: UInt8 = 12
 }
 
 /// Bounds what this end says on its own behind output that waits, such as answers to pings: a peer that asks for them and

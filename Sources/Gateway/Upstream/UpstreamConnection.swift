@@ -199,26 +199,32 @@ final class UpstreamConnection {
                 // What has begun to answer has seen the request: that is no reason to send it again.
                 throw hasBegunAnswer ? UpstreamError.malformed("it ends within its head") : .closedBeforeAnswer
             }
-            let from = pumpIsReading ? stream.loop.now : lastProgress
-            switch await arrival(until: from + patience) {
+            noteTaken()
+            let due = requestProgress + patience
+            guard due > stream.loop.now else { throw UpstreamError.firstByteTimedOut }
+            switch await arrival(until: look(before: due, within: patience)) {
             case .woken: return
             case .cancelled: throw CancellationError()
-            case .late:
-                guard isUnderWay(within: patience) else { throw UpstreamError.firstByteTimedOut }
+            case .late: continue
             }
         }
     }
 
-    /// Whether the request has made progress within `patience`, or waits for its own source: then it is not the upstream
-    /// that is late.
-    private func isUnderWay(within patience: Duration) -> Bool {
-        if let before = takenBefore {
-            let taken = stream.taken
-            takenBefore = taken
-            // Once all of it has been taken, the time for the answer has begun.
-            if taken > before, pump != nil || stream.isOwed { lastSending = stream.loop.now }
-        }
-        return pumpIsReading || stream.loop.now < lastProgress + patience
+    /// When the request last made progress; now, while it waits for its own source: then it is not the upstream that is late.
+    private var requestProgress: MonotonicTime { pumpIsReading ? stream.loop.now : lastProgress }
+
+    /// Until when to wait for what is due then. While the upstream still takes a streamed request its time has not begun,
+    /// and nothing tells when that is over.
+    private func look(before due: MonotonicTime, within patience: Duration) -> MonotonicTime {
+        guard takenBefore != nil, pump != nil || stream.isOwed else { return due }
+        return min(due, stream.loop.now + min(patience / 8, .seconds(1)))
+    }
+
+    private func noteTaken() {
+        guard let before = takenBefore else { return }
+        let taken = stream.taken
+        if taken > before { lastSending = stream.loop.now }
+        takenBefore = taken
     }
 
     private var lastProgress: MonotonicTime { max(lastSending, stream.lastSent) }
@@ -229,6 +235,7 @@ final class UpstreamConnection {
     ///
     /// - Parameter idle: How long to wait for them. A reader that is slow itself costs the upstream nothing.
     func take(limit: Int, idle: Duration) async throws -> [UInt8]? {
+        var since = stream.loop.now
         while true {
             if let bytes = takeBuffered(limit: limit) { return bytes }
             if let pumpError { throw pumpError }
@@ -237,9 +244,12 @@ final class UpstreamConnection {
             case .broken: throw UpstreamError.bodyIncomplete
             case nil: break
             }
-            switch await arrival(until: stream.loop.now + idle) {
-            case .woken: continue
-            case .late: guard isUnderWay(within: idle) else { throw UpstreamError.idleTimedOut }
+            noteTaken()
+            let due = max(since, requestProgress) + idle
+            guard due > stream.loop.now else { throw UpstreamError.idleTimedOut }
+            switch await arrival(until: look(before: due, within: idle)) {
+            case .woken: since = stream.loop.now
+            case .late: continue
             case .cancelled: throw CancellationError()
             }
         }

@@ -41,7 +41,6 @@ package final class UpstreamWebSocket {
     private var watch = OutputWatch()
     private var own = OwnOutput()
     private var isPaused = true
-    private var closeExtensions: UInt8 = 0
     /// Received while paused; at most what one receive brings.
     private var held: [UInt8]
 
@@ -207,9 +206,7 @@ package final class UpstreamWebSocket {
         guard stream.isOpen else { return }
         if stream.loop.now >= closeBy {
             // The close frame lies behind what the upstream still takes: its time runs from when that was over.
-            guard watch.hasTaken(stream), closeExtensions < CloseHandshake.mostExtensions else { return stream.abort() }
-            closeExtensions += 1
-            watch.look(at: stream)
+            guard watch.extendsClose(of: stream) else { return stream.abort() }
             awaitEnd()
         }
         guard checkProgress() else { return stream.abort() }

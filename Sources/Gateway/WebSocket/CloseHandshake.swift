@@ -7,9 +7,6 @@ package enum CloseHandshake: UInt8, Sendable {
     case received
     case both
 
-    /// How often the peer may use up its time for the answer because it still takes what was sent before.
-    package static let mostExtensions: UInt8 = 12
-
     /// What to do about the TCP connection.
     package enum Transport: Equatable, Sendable {
         /// Frames may still flow.
