@@ -37,7 +37,7 @@ struct SlowPeerTests {
 
     @Test("a socket is closed behind what its peer still takes")
     func close() throws {
-        let gateway = try TestGateway(["CLOSE_TIMEOUT": "700", "COMPRESSION_ENABLED": "false"]) { gateway in
+        let gateway = try TestGateway(["CLOSE_TIMEOUT": "1200", "COMPRESSION_ENABLED": "false"]) { gateway in
             gateway.webSocket("/socket", access: .anyone) { _ in Large(closes: true) }
         }
         let client = try SocketClient(gateway, receiveBuffer: 64 << 10)
@@ -51,7 +51,7 @@ struct SlowPeerTests {
     @Test("a peer is not dead that has not come to the ping yet")
     func heartbeat() throws {
         let settings = [
-            "PING_INTERVAL": "300", "PONG_TIMEOUT": "700", "MAX_MISSED_PONGS": "1", "COMPRESSION_ENABLED": "false",
+            "PING_INTERVAL": "300", "PONG_TIMEOUT": "1200", "MAX_MISSED_PONGS": "1", "COMPRESSION_ENABLED": "false",
         ]
         let gateway = try TestGateway(settings) { gateway in
             gateway.webSocket("/socket", access: .anyone) { _ in Large(closes: false) }

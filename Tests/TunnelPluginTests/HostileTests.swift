@@ -122,13 +122,18 @@ struct HostileTests {
         #expect(stream.endings == [.cancelled])
     }
 
+    /// A consumer of a port at the agent.
+    private func bytes(through gateway: GatewayUnderTest) throws -> TestSocket {
+        try gateway.socket(
+            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+    }
+
     @Test("a consumer of bytes sends more at once than the window of its stream holds")
     func largeMessage() throws {
         let gateway = try makeGateway(["TUNNEL_STREAM_WINDOW": "4096"])
         let agent = TestAgent(gateway)
         try agent.connect()
-        let consumer = try gateway.socket(
-            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+        let consumer = try bytes(through: gateway)
         let stream = try agent.next()
         stream.answer(ends: false)
         #expect(try consumer.next() == .text(#"{"type":"open"}"#))
@@ -142,8 +147,7 @@ struct HostileTests {
         let gateway = try makeGateway()
         let agent = TestAgent(gateway)
         try agent.connect()
-        let consumer = try gateway.socket(
-            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+        let consumer = try bytes(through: gateway)
         let stream = try agent.next()
         stream.consumes = false
         stream.answer(ends: true)
@@ -177,8 +181,7 @@ struct HostileTests {
         let gateway = try makeGateway(loops: 2)
         let agent = TestAgent(gateway)
         try agent.connect()
-        var consumer: TestSocket? = try gateway.socket(
-            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+        var consumer: TestSocket? = try bytes(through: gateway)
         let stream = try agent.next()
         stream.answer(ends: false)
         #expect(try consumer?.next() == .text(#"{"type":"open"}"#))
@@ -194,8 +197,7 @@ struct HostileTests {
         let gateway = try makeGateway(loops: 2)
         let agent = TestAgent(gateway)
         try agent.connect()
-        let consumer = try gateway.socket(
-            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+        let consumer = try bytes(through: gateway)
         let stream = try agent.next()
         stream.consumes = false
         stream.answer(Array("bye".utf8), ends: true)

@@ -75,6 +75,23 @@ struct SessionTests {
         #expect(link.gateway.streams.count == 2 && link.agent.streams.count == 2)
     }
 
+    @Test("a stream that completes at the agent while that waits for its resumption completes at the gateway")
+    func completedMeanwhile() throws {
+        let link = Link()
+        let consumer = try #require(link.open())
+        try link.settle()
+        let agent = try #require(link.accepted[1])
+        agent.consumes = false
+        consumer.write(pattern(1000), thenEnd: true)
+        agent.stream?.answer(StreamAnswer(status: .ok))
+        agent.write(pattern(10), thenEnd: true)
+        try link.settle()
+        link.cut()
+        try link.resume { agent.stream?.consume(1000) }
+        try link.settle()
+        #expect(agent.endings == [nil] && consumer.endings == [nil])
+    }
+
     @Test("a reader that does not consume holds its sender to the window, and nobody else")
     func slowReader() throws {
         let link = Link()

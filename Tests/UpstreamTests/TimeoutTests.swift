@@ -33,8 +33,8 @@ struct TimeoutTests {
         #expect(outcome.1)
     }
 
-    @Test("the time for the first byte runs once, from the request")
-    func firstByteOnce() throws {
+    @Test("the time for the first byte runs once, from the request", arguments: [false, true])
+    func firstByteOnce(_ streams: Bool) throws {
         let server = try ScriptedServer { peer, _ in
             _ = try peer.readHead()
             try peer.answer("ready")
@@ -45,10 +45,11 @@ struct TimeoutTests {
             let address = server.url()
             // So that nothing has to be dialled when both clocks begin.
             _ = try await rig.text(.get, address)
+            let request = Self.body(of: streams ? 3 : nil)
             let over = LoopWait()
             var order: [String] = []
             rig.loop.launch {
-                order.append(await rig.failure { _ = try await rig.send(.get, address) }.name)
+                order.append(await rig.failure { _ = try await rig.send(.put, address, body: request) }.name)
                 over.wake()
             }
             // Both clocks are the loop's own: their order does not depend on how fast anything is.
@@ -60,32 +61,18 @@ struct TimeoutTests {
         #expect(order == ["firstByteTimedOut", "nearly twice the time"])
     }
 
-    @Test("it does behind a body that was streamed, too")
-    func firstByteOnceAfterUpload() throws {
-        let server = try ScriptedServer { peer, _ in
-            _ = try peer.readHead()
-            _ = peer.waitForEnd()
+    /// A body that is streamed byte by byte, `pause` before each; none at all without a count.
+    private static func body(
+        of count: Int?, after pause: (@Sendable () async throws -> Void)? = nil
+    ) -> UpstreamRequest.Body {
+        guard let count else { return .none }
+        let left = Guarded(count)
+        return .stream(length: UInt64(count)) {
+            guard left.withLock({ $0 > 0 }) else { return nil }
+            left.withLock { $0 -= 1 }
+            try await pause?()
+            return [1]
         }
-        let order = try Rig.with(["UPSTREAM_FIRST_BYTE_TIMEOUT": "400ms"]) { rig in
-            let left = Guarded(3)
-            let body = UpstreamRequest.Body.stream(length: 3) {
-                left.withLock {
-                    $0 -= 1
-                    return $0 < 0 ? nil : [1]
-                }
-            }
-            let over = LoopWait()
-            var order: [String] = []
-            rig.loop.launch {
-                order.append(await rig.failure { _ = try await rig.send(.post, server.url(), body: body) }.name)
-                over.wake()
-            }
-            try await rig.loop.sleep(.milliseconds(700))
-            order.append("nearly twice the time")
-            _ = await over.run(on: rig.loop)
-            return order
-        }
-        #expect(order == ["firstByteTimedOut", "nearly twice the time"])
     }
 
     @Test(
@@ -122,46 +109,21 @@ struct TimeoutTests {
         #expect(count == 300_000)
     }
 
-    @Test("a source of the request that is slow is not the upstream's fault")
-    func slowSource() throws {
+    @Test(
+        "a source of the request that is slow is not the upstream's fault, whether or not that has begun to answer",
+        arguments: [false, true])
+    func slowSource(_ answersEarly: Bool) throws {
         let server = try ScriptedServer { peer, _ in
             _ = try peer.readHead()
-            _ = try peer.read(through: "0\r\n\r\n")
-            try peer.answer("patient")
+            if answersEarly { try peer.write("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n") }
+            _ = try peer.read(3)
+            if answersEarly { try peer.write("patient") } else { try peer.answer("patient") }
             _ = peer.waitForEnd()
         }
-        let text = try Rig.with(["UPSTREAM_FIRST_BYTE_TIMEOUT": "500ms"]) { rig in
-            let left = Guarded(3)
-            let body = UpstreamRequest.Body.stream(length: nil) {
-                guard left.withLock({ $0 > 0 }) else { return nil }
-                left.withLock { $0 -= 1 }
-                // The subject: longer than an answer may take to begin.
-                try await rig.loop.sleep(.milliseconds(600))
-                return [1]
-            }
-            return try await rig.text(.post, server.url(), body: body)
-        }
-        #expect(text == "patient")
-    }
-
-    @Test("an upstream that has begun to answer waits for the rest of a request that is slow")
-    func slowSourceAfterHead() throws {
-        let server = try ScriptedServer { peer, _ in
-            _ = try peer.readHead()
-            try peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            _ = try peer.read(through: "0\r\n\r\n")
-            try peer.write("7\r\npatient\r\n0\r\n\r\n")
-            _ = peer.waitForEnd()
-        }
-        let text = try Rig.with(["UPSTREAM_IDLE_TIMEOUT": "500ms"]) { rig in
-            let left = Guarded(3)
-            let body = UpstreamRequest.Body.stream(length: nil) {
-                guard left.withLock({ $0 > 0 }) else { return nil }
-                left.withLock { $0 -= 1 }
-                // The subject: longer than an answer may pause.
-                try await rig.loop.sleep(.milliseconds(600))
-                return [1]
-            }
+        let settings = ["UPSTREAM_FIRST_BYTE_TIMEOUT": "500ms", "UPSTREAM_IDLE_TIMEOUT": "500ms"]
+        let text = try Rig.with(settings) { rig in
+            // The subject: longer than an answer may take to begin, or pause.
+            let body = Self.body(of: 3) { try await rig.loop.sleep(.milliseconds(600)) }
             return try await rig.text(.post, server.url(), body: body)
         }
         #expect(text == "patient")
@@ -171,14 +133,7 @@ struct TimeoutTests {
     func idleAfterUpload() throws {
         let (server, ended) = try Self.silent("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         let outcome = try Rig.with(["UPSTREAM_IDLE_TIMEOUT": "30ms"]) { rig in
-            let left = Guarded(3)
-            let body = UpstreamRequest.Body.stream(length: 3) {
-                left.withLock {
-                    $0 -= 1
-                    return $0 < 0 ? nil : [1]
-                }
-            }
-            let outcome = await rig.failure { _ = try await rig.text(.post, server.url(), body: body) }
+            let outcome = await rig.failure { _ = try await rig.text(.post, server.url(), body: Self.body(of: 3)) }
             return (outcome, try await rig.loop.offload("test") { ended.wait(atMost: .seconds(50)) })
         }
         #expect(outcome.0.name == "idleTimedOut")

@@ -33,6 +33,9 @@ package final class TunnelSession {
     private var outstanding = 0
     private var held = 0
     private var scratch: [UInt8] = []
+    /// At the agent: streams that have completed without a carrier, and what they had consumed; no more than were open when
+    /// it went.
+    private var completed: [UInt32: UInt64] = [:]
 
     /// - Parameters:
     ///   - carrierBacklog: Unsent bytes of the carrier at which data waits.
@@ -82,11 +85,16 @@ package final class TunnelSession {
         switch role {
         case .gateway: sendControl(.resumed(self.positions))
         case .agent:
-            // What has ended here since it said where it stood: its reset found no carrier.
+            // What has ended here since it said where it stood: its last word found no carrier.
             for position in positions where position.stream <= self.newest && streams[position.stream] == nil {
-                sendControl(.reset(position.stream, .lost, "the stream ended meanwhile"))
+                if let consumed = completed[position.stream] {
+                    sendControl(.window(position.stream, consumed: consumed, ended: true))
+                } else {
+                    sendControl(.reset(position.stream, .lost, "the stream ended meanwhile"))
+                }
             }
         }
+        completed = [:]
         // Heads before anything that could make a stream send bytes.
         for (stream, next) in zip(all, continuations) {
             switch next {
@@ -251,7 +259,9 @@ package final class TunnelSession {
     }
 
     private func finishIfComplete(_ stream: TunnelStream) {
-        if stream.input.isComplete, stream.output.isComplete { finish(stream, nil) }
+        guard stream.input.isComplete, stream.output.isComplete else { return }
+        if role == .agent, carrier == nil { completed[stream.id] = stream.input.consumed }
+        finish(stream, nil)
     }
 
     private func finish(_ stream: TunnelStream, _ reason: TunnelReset?, _ message: String = "") {

@@ -38,7 +38,8 @@ final class UpstreamConnection {
     private var outputWaiter: Waiter?
     /// When a part of the request was last handed to the stream, or seen to have been taken.
     private var lastSending = MonotonicTime.distantFuture
-    /// ``ByteStream/taken`` at the last look; `nil` without a body that is streamed.
+    /// ``ByteStream/taken`` at the last look; `nil` once the upstream has taken all of the request, and for one whose body is
+    /// not streamed, which is not looked after.
     private var takenBefore: Int64?
 
     private enum Ending {
@@ -109,7 +110,7 @@ final class UpstreamConnection {
         lastSending = stream.loop.now
         takenBefore = nil
         guard case .stream(let length, let next) = request.body else { return }
-        takenBefore = stream.taken
+        takenBefore = .min
         pump = stream.loop.launch { await self.pumpBody(length: length, next) }
     }
 
@@ -216,7 +217,7 @@ final class UpstreamConnection {
     /// Until when to wait for what is due then. While the upstream still takes a streamed request its time has not begun,
     /// and nothing tells when that is over.
     private func look(before due: MonotonicTime, within patience: Duration) -> MonotonicTime {
-        guard takenBefore != nil, pump != nil || stream.isOwed else { return due }
+        guard takenBefore != nil else { return due }
         return min(due, stream.loop.now + min(patience / 8, .seconds(1)))
     }
 
@@ -224,7 +225,7 @@ final class UpstreamConnection {
         guard let before = takenBefore else { return }
         let taken = stream.taken
         if taken > before { lastSending = stream.loop.now }
-        takenBefore = taken
+        takenBefore = pump == nil && !stream.isOwed ? nil : taken
     }
 
     private var lastProgress: MonotonicTime { max(lastSending, stream.lastSent) }
