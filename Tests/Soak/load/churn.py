@@ -101,7 +101,7 @@ class Churn(Clients):
                     self.upstream_fault(answer[0])
                 else:
                     self.expect(answer, body)
-                if answer[1].get("connection", "").lower() == "close":
+                if talk.is_over:
                     return
 
     async def watch(self):

@@ -33,6 +33,8 @@ class Talk:
 
     def __init__(self, reader, writer):
         self.reader, self.writer = reader, writer
+        #: The last answer said that no other follows: it came before all of its request, say, of an agent that left.
+        self.is_over = False
 
     async def send(self, method, path, body=None, chunked=False, headers=None):
         lines = "".join(f"{name}: {value}\r\n" for name, value in ({"Host": "localhost"} | (headers or {})).items())
@@ -58,6 +60,7 @@ class Talk:
             raise Broken(str(error)) from None
         first, *lines = head.rstrip().split("\r\n")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        self.is_over = fields.get("connection", "").lower() == "close"
         return int(first.split()[1]), fields
 
     async def body(self, fields):

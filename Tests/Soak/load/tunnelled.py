@@ -133,6 +133,8 @@ class Tunnelled(Clients):
                         raise
                     self.broke_off(error.body, expected, has_lines=path == "/api/chat")
                     return
+                if talk.is_over:
+                    return
 
     def question(self):
         """Method, path and body, and what the model answers to them."""
