@@ -21,7 +21,7 @@ struct OptionTests {
     func complete() throws {
         let given = try options([
             "--url=https://gateway.example:8443/edge/", "--local", "http://localhost:11434", "--forward", "22",
-            "--forward=5900", "--forward", "22", "--name", "my-desk", "--allow", "pull,delete", "--allow=push",
+            "--forward=5900", "--forward", "22", "--name", "my-desk", "--allow", "pull,\tdelete ,", "--allow=push",
             "--first-byte-timeout", "60", "--idle-timeout=61", "--grace", "0", "--token-file", "/t", "--ca", "/ca.pem",
         ])
         #expect(given.ports == [22, 5900])
@@ -83,6 +83,7 @@ struct OptionTests {
             gateway, local, gateway + ["--forward", "0"], gateway + ["--forward", "host:22"], gateway + ["--forward"],
             gateway + local + ["--local", "http://127.0.0.1:1"], gateway + local + ["--name", "a b"],
             gateway + local + ["--name", ""], gateway + local + ["--allow", "everything"], gateway + local + ["--what"],
+            gateway + local + ["--allow", "pu ll"],
             gateway + local + ["--grace", "soon"], gateway + local + ["--token", "a", "--token-file", "b"],
             gateway + local + ["word"], gateway + local + ["--token="],
         ])

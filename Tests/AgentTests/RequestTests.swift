@@ -30,6 +30,30 @@ struct RequestTests {
         )
     }
 
+    @Test(
+        "a query that no URL may hold as it is goes on percent-encoded",
+        arguments: [("f={a}", "f=%7Ba%7D"), ("d=50%", "d=50%25"), ("x=%41|[1]", "x=%41|[1]"), ("p=/../a", "p=/../a")])
+    func query(_ query: String, _ expected: String) throws {
+        let model = try Neighbour.answering(Self.ok)
+        let rig = try Rig(["--local", model.url])
+        try rig.connected()
+        let seen = try whole(try rig.far.ask("GET", "/api/tags?\(query)"))
+        #expect(seen.reason == nil && seen.answer?.status == .ok)
+        #expect(model.requests.first?.hasPrefix("GET /api/tags?\(expected) HTTP/1.1\r\n") == true)
+    }
+
+    @Test(
+        "a path that no URL may hold as it is stays refused, and so does a backslash in a query",
+        arguments: ["/v1/a{b}", "/v1/a^b?q", "/v1/`", "/v1/a?b\\c"])
+    func mended(_ target: String) throws {
+        let model = try Neighbour.answering(Self.ok)
+        let rig = try Rig(["--local", model.url])
+        try rig.connected()
+        let seen = try whole(try rig.far.ask("GET", target))
+        #expect(seen.reason == .refused && seen.message.contains("more than one way"))
+        #expect(model.requests.isEmpty)
+    }
+
     @Test("a body of many windows streams there, and an answer of many windows back")
     func large() throws {
         let up = pattern(1 << 20)

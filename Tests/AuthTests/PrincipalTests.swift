@@ -302,6 +302,18 @@ struct AuthSettingsTests {
         #expect(settings.policy.refusedRoles == ["anon", "service_role"])
         settings.allowedRoles = ["service_role"]
         #expect(settings.policy.refusedRoles == ["anon"])
+        #expect(settings.problems == [])
+    }
+
+    @Test("a role that is not refused by default cannot be allowed: a slip would change nothing")
+    func unknownRole() {
+        var settings = AuthSettings()
+        settings.allowedRoles = ["anon", "service-role", "Anon"]
+        #expect(
+            settings.problems == [
+                "AUTH_ALLOW_ROLES may name anon and service_role, not \"service-role\".",
+                "AUTH_ALLOW_ROLES may name anon and service_role, not \"Anon\".",
+            ])
     }
 
     @Test("settings make a gate that works, with a secret alone")

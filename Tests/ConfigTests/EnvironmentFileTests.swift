@@ -18,6 +18,7 @@ struct EnvironmentFileTests {
             ("A=a=b", "a=b"), (#"A=b\ "#, "b "), (#"A=a\b"#, "ab"), ("A=one\\\n  two", "one  two"),
             ("A=one\\\r\n  two\r\n", "one  two"),
             (#"A="b""#, "b"), (#"A=" b ""#, " b "), (#"A="a\"b\\c\$d\`e\f""#, #"a"b\c$d`e\f"#), ("A=\"a\\\nb\"", "ab"),
+            ("A=\"a\\\r\nb\"", "ab"), ("A=\"a\\\rb\"", "a\\\rb"), ("A=\"a\\\\\r\nb\"", "a\\\r\nb"),
             ("A=\"a\nb\"", "a\nb"), ("A='a\\b\"$c'", "a\\b\"$c"), ("A='a\nb'", "a\nb"), (#"A=it's"#, "it's"),
             ("A=\"\"", ""), ("A='b'   ", "b"), ("A=ü", "ü"),
         ])

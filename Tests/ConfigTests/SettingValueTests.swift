@@ -179,9 +179,18 @@ struct SettingValueTests {
     func lists() throws {
         #expect(try readOne("a, b ,,c,", as: [String].self).get() == ["a", "b", "c"])
         #expect(try readOne(" , ", as: [String].self).get() == [])
+        #expect(try readOne("a b,\r\n\tc\t,\n", as: [String].self).get() == ["a b", "c"])
         #expect(try readOne("1s,500ms", as: [Duration].self).get() == [.seconds(1), .milliseconds(500)])
         #expect(
             problem("1,x", as: [Int].self) == "X=1,x: element 2 is not a whole number; write digits only")
+    }
+
+    @Test("the elements of any list are those of a list that this module reads itself")
+    func elements() {
+        #expect(settingElements(of: " a b ,, c\t,\r\n\td\n") == ["a b", "c", "d"])
+        #expect(settingElements(of: "a,\u{301}b") == ["a", "\u{301}b"])
+        #expect(settingElements(of: " ,\t") == [])
+        #expect(settingElements(of: "") == [])
     }
 
     @Test("a port is a number that fits", arguments: ["65536", "-1", "http", "+80", "8 0"])

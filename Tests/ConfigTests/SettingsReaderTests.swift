@@ -181,6 +181,12 @@ struct SettingsReaderTests {
             ])
     }
 
+    @Test("a password with a slash does not show in a problem")
+    func passwordWithSlash() {
+        let env = readStream(["HLS_ORIGIN": "http://u:hunter/2@h"]).env
+        #expect(env.problems.map(\.description) == ["HLS_ORIGIN=http://<secret>@h: not a URL; write https://…"])
+    }
+
     @Test("a problem cannot forge lines or grow without bound")
     func printableProblems() {
         let env = readStream(["HLS_ORIGIN": "a\nERROR forged\u{1B}[2J\u{202E}" + String(repeating: "x", count: 500)])
@@ -197,6 +203,11 @@ struct SettingsReaderTests {
             Sample("a://x@y,b://z", "a://<secret>@y,b://z"), Sample("a://p@ss@y", "a://<secret>@y"),
             Sample("://", "://"),
             Sample("a://h?x=://u@v", "a://h?x=://<secret>@v"),
+            Sample("/=http://u:p/w@h", "/=http://<secret>@h"), Sample("a://u:p?w#x@h/y?z", "a://<secret>@h/y?z"),
+            Sample("a://u/v:p@h", "a://<secret>@h"), Sample("a://u:p@s/w@h", "a://<secret>@h"),
+            Sample("a://u:p://w@h", "a://<secret>@h"), Sample("a://h:80/p@th", "a://<secret>@th"),
+            Sample("a://u:p@h, b://h/p@th", "a://<secret>@h, b://h/p@th"), Sample("a://h:1 x@y", "a://h:1 x@y"),
+            Sample("a://u:p@\u{301}h", "a://<secret>@\u{301}h"),
         ])
     func credentials(_ sample: Sample<String>) {
         #expect(withoutCredentials(sample.text) == sample.value)

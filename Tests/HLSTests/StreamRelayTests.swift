@@ -52,7 +52,7 @@ struct AllowedOriginsTests {
     @Test("the list is shown as it is compared")
     func description() throws {
         #expect(
-            try AllowedOrigins("https://B.example:443, http://a.example/").description
+            try AllowedOrigins("https://B.example:443,\n\thttp://a.example/\t,").description
                 == "http://a.example,https://b.example")
         #expect(AllowedOrigins().description == "")
     }
@@ -63,6 +63,7 @@ struct AllowedOriginsTests {
             ("cdn.example", "origin 1 is not scheme://host"), ("http://a,ftp://b", "origin 2 is not scheme://host"),
             ("http://*.example", "pattern"), ("*", "pattern"), ("http://a/x", "leave out path"),
             ("http://a?x", "leave out path"), ("http://a#x", "leave out path"), ("http://u:p@a", "not scheme"),
+            ("http://a .example", "not scheme"), ("http://a http://b", "origin 1 is not scheme"),
             ("http://0x7f.1", "not scheme"), (String(repeating: "http://a,", count: 1025), "more than 1024"),
         ])
     func refused(_ text: String, _ expected: String) {

@@ -90,7 +90,7 @@ struct HTTPURLTests {
             ("http://h/\u{7F}", .forbiddenByte(0x7F)), ("http://h/é", .forbiddenByte(0xC3)),
             ("http://h/\"", .forbiddenByte(0x22)), ("http://h/?{", .forbiddenByte(0x7B)),
             ("http://h/%", .invalidPercentEncoding), ("http://h/%4", .invalidPercentEncoding),
-            ("http://h/?%zz", .invalidPercentEncoding),
+            ("http://h/?%zz", .invalidPercentEncoding), ("http://h/?a\\b", .forbiddenByte(0x5C)),
         ] as [(String, HTTPURLError)])
     func refused(_ text: String, _ error: HTTPURLError) {
         #expect(throws: error) { try HTTPURL(text) }
@@ -103,6 +103,7 @@ struct HTTPURLTests {
             ("http://h/?q=é ü", "http://h/?q=%C3%A9%20%C3%BC"), ("http://h/100%.ts", "http://h/100%25.ts"),
             ("http://h/%4", "http://h/%254"), ("http://h/\"<>^`{}", "http://h/%22%3C%3E%5E%60%7B%7D"),
             ("http://h/a%20b", "http://h/a%20b"), ("http://h/a#ü b", "http://h/a"),
+            ("http://h/?a\\b\\", "http://h/?a%5Cb%5C"), ("http://h?\\@g", "http://h/?%5C@g"),
         ])
     func lenient(_ text: String, _ expected: String) throws {
         let url = try HTTPURL(lenient: text)
@@ -115,6 +116,7 @@ struct HTTPURLTests {
         arguments: [
             ("http://ü/", .invalidHost), ("http://127.1/", .ambiguousIPv4), ("http://u@h/", .userinfo),
             ("http://h/a\nb", .forbiddenByte(0x0A)), ("http://h/a\\b", .forbiddenByte(0x5C)),
+            ("http://h/a\\b?c\\d", .forbiddenByte(0x5C)), ("http://h\\?c", .invalidHost),
             ("java\tscript:x", .missingScheme), ("http://h /", .invalidHost),
         ] as [(String, HTTPURLError)])
     func lenientRefusals(_ text: String, _ error: HTTPURLError) {

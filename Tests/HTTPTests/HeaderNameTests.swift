@@ -59,4 +59,10 @@ struct HeaderNameTests {
         #expect(!HeaderName.contentLength.isHopByHop)
         #expect(!HeaderName.authorization.isHopByHop)
     }
+
+    @Test("what Connection may name ends at a connection anyway", arguments: KnownName.allCases)
+    func options(_ name: KnownName) {
+        if name.mayBeConnectionOption { #expect(HeaderName(name).isHopByHop) }
+        if name.mustNotHaveLookalikeInResponse { #expect(name.mustNotHaveLookalike) }
+    }
 }

@@ -177,6 +177,7 @@ struct RequestRefusalTests {
         .fields("Connection: Host", .framing(.forbiddenConnectionOption)),
         .fields("Connection: content-length", .framing(.forbiddenConnectionOption)),
         .fields("Connection: close, Transfer-Encoding", .framing(.forbiddenConnectionOption)),
+        .fields("Connection: transfer-encoding\r\nConnection: close", .framing(.forbiddenConnectionOption)),
         .fields("Connection: X-Forwarded-For", .framing(.forbiddenConnectionOption)),
         .fields("Connection: authorization", .framing(.forbiddenConnectionOption)),
         .fields("Connection: Cookie", .framing(.forbiddenConnectionOption)),

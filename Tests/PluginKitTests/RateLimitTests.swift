@@ -131,16 +131,20 @@ struct RateLimitTests {
     func settings() {
         let stand = Stand(
             MemoryBackplane(),
-            ["RATE_LIMIT_TIERS": "gold=7/0, silver = 0/2", "RATE_LIMIT_REQUESTS_PER_MINUTE": "4"])
+            ["RATE_LIMIT_TIERS": "gold=7/0, silver = 0/2,\n\tbronze = 5 / 1 ,", "RATE_LIMIT_REQUESTS_PER_MINUTE": "4"])
         let limit = stand.limit()
         #expect(limit.drain(Self.user("a", tier: "gold")) == 7)
         #expect(limit.drain(Self.user("b", tier: "silver")) == 5000)
         #expect(limit.drain(Self.user("c", tier: "premium")) == 4)
+        #expect(limit.drain(Self.user("d", tier: "bronze")) == 5)
     }
 
     @Test(
         "tiers that say nothing clear stop the start",
-        arguments: ["premium", "premium=1", "premium=1/", "=1/1", "premium=-1/1", "a=1/1,a=2/2", "a=b=1/1", "a=1/1/1"])
+        arguments: [
+            "premium", "premium=1", "premium=1/", "=1/1", "premium=-1/1", "a=1/1,a=2/2", "a=b=1/1", "a=1/1/1",
+            "pre mium=1/1", "premium=30 0/5", "premium=300/5 0", "a=1/1 b=1/1", "a=1/1,a = 2/2",
+        ])
     func badTiers(_ text: String) {
         #expect(Stand.problems(["RATE_LIMIT_TIERS": text]).count == 1)
     }

@@ -104,6 +104,28 @@ struct URLSettingTests {
         #expect(reading.settings.url.description == "https://example.com/a")
     }
 
+    private func digest<Value: SettingValue>(_ text: String, as type: Value.Type) -> SettingDigest? {
+        var reader = SettingsReader(environment: ["URL": text])
+        let _: Value? = reader.optional("URL", "Where.")
+        #expect(reader.problems.isEmpty)
+        #expect(!reader.values.contains { $0.text?.contains("token") == true })
+        return reader.digests["URL"]
+    }
+
+    @Test("another query, which is never shown, is another value, in a list too, and as a default")
+    func query() throws {
+        func differs<Value: SettingValue>(_ type: Value.Type) -> Bool {
+            digest("http://a/?token=1", as: type) != digest("http://a/?token=2", as: type)
+        }
+        #expect(differs(HTTPURL.self) && differs([HTTPURL].self) && differs(Switchable<HTTPURL>.self))
+        #expect(digest("http://a/?token=1", as: HTTPURL.self) == digest("HTTP://A:80?token=1", as: HTTPURL.self))
+
+        let url = try HTTPURL("http://a/?token=1")
+        var reader = SettingsReader(environment: [:])
+        let _: HTTPURL = reader.optional("URL", default: url, "Where.")
+        #expect(reader.digests["URL"] == digest("http://a/?token=1", as: HTTPURL.self))
+    }
+
     @Test("what is none is a problem, and a harmless one stands in", arguments: ["", "ftp://x/", "/a", "http://a@b/"])
     func refused(_ text: String) throws {
         let reading = read(text)

@@ -106,7 +106,8 @@ package final class GatewayUnderTest: Sendable {
     ) throws -> Asked {
         let wire = try Wire(port: port(of: entry))
         let authorization = token.map { "Authorization: Bearer \($0)\r\n" } ?? ""
-        let length = method == "GET" ? "" : "Content-Length: \(length ?? body.utf8.count)\r\n"
+        let isFramed = method == "GET" || fields.contains("Transfer-Encoding")
+        let length = isFramed ? "" : "Content-Length: \(length ?? body.utf8.count)\r\n"
         let head =
             "\(method) \(path) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\(authorization)\(fields)\(length)\r\n"
         try wire.send(Array((head + body).utf8))

@@ -18,6 +18,12 @@ struct ProxyRouteTests {
                 + "api.example.com/files=https://files.internal/base,/=http://h/,[::1]/=http://g")
     }
 
+    @Test("white space around separators does not count, tabs and ends of lines included")
+    func whiteSpace() throws {
+        let routes = try ProxyRoutes("/api = http://a | http://b ,\r\n\t/v2\t=\thttp://c\t|\n\thttp://d,\n")
+        #expect(routes.description == "/api=http://a|http://b,/v2=http://c|http://d")
+    }
+
     @Test("a route answers its path, the path with a slash, and everything below")
     func patterns() throws {
         #expect(try ProxyRoute("/api=http://h").patterns == ["/api", "/api/", "/api/{path...}"])
@@ -39,6 +45,8 @@ struct ProxyRouteTests {
             ("H.example/a=http://h,h.Example/a=http://g", "for h.example/a, as route 1 is"),
             ("h.example=http://h", "plain path"), ("h:80/a=http://h", "plain host"), ("*.h/a=http://h", "plain host"),
             ("http://h/a=http://h", "plain host"), ("u@h/a=http://h", "plain host"),
+            ("/a b=http://h", "plain path"), ("h .example/a=http://h", "plain host"),
+            ("h.example /a=http://h", "plain host"), ("/a=http://h /x", "http or https URL"),
             ("/a=http://h|", "http or https URL"), ("/a=|http://h", "http or https URL"),
             ("/a=http://h|HTTP://H:80", "http://h twice; name each upstream once"),
             ("/a=" + (1...33).map { "http://h\($0)" }.joined(separator: "|"), "more than 32 upstreams"),
@@ -82,6 +90,11 @@ struct ProxyRouteTests {
         let target = try ProxyTarget("http://h")
         let url = try target.url(path: Array("/x".utf8), below: "", query: Array("a=1&b=%20".utf8))
         #expect(url.target.elementsEqual("/x?a=1&b=%20".utf8))
+        let mended = try target.url(path: Array("/x".utf8), below: "", query: Array("a=\\b`{50%}|".utf8))
+        #expect(mended.target.elementsEqual("/x?a=%5Cb%60%7B50%25%7D|".utf8))
+        #expect(throws: HTTPURLError.forbiddenByte(0x5C)) {
+            try target.url(path: Array("/x\\y".utf8), below: "", query: Array("a".utf8))
+        }
         #expect(throws: HTTPURLError.forbiddenByte(10)) { try target.url(path: [47], below: "", query: [10]) }
         #expect(throws: HTTPURLError.tooLong(limit: 20)) {
             try target.url(path: [47], below: "", query: [UInt8](repeating: 97, count: 20), limit: 20)
@@ -98,6 +111,14 @@ struct ProxyRouteTests {
             ("/=http://h/v1", "http://h/v1?q", "/?q"), ("/api=http://h/", "http://h/x", "/api/x"),
             ("/api=http://h", "https://h/x", nil), ("/api=http://h", "/x", nil),
             ("/api=http://h", "http://h:81/x", nil),
+            ("/=http://h:3000", "http://h:3000//evil.example/x/", "/.//evil.example/x/"),
+            ("/api=http://h", "http://h//evil.example?q#//f", "/.//evil.example?q#//f"),
+            ("/=http://h", "http://h/.//evil.example", "/.//evil.example"),
+            ("/=http://h", "http://h///evil.example", "/.///evil.example"),
+            ("/=http://h/", "http://h//evil.example", "/.//evil.example"),
+            ("/=http://h/v1", "http://h/v1//evil.example/x", "/.//evil.example/x"),
+            ("/api=http://h/", "http://h//evil.example", "/api//evil.example"),
+            ("/api=http://h/v1", "http://h/v1//evil.example", "/api//evil.example"),
         ])
     func location(_ route: String, _ location: String, _ expected: String?) throws {
         let proxied = try ProxyRoute(route)

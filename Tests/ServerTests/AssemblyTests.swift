@@ -42,6 +42,7 @@ struct AssemblyTests {
     @Test("PLUGINS picks and orders; unset takes what is on by default and configured; empty takes none")
     func selection() {
         #expect(verdicts(["PLUGINS": "scripted, echo"]).verdicts == ["scripted", "echo", "(needy)"])
+        #expect(verdicts(["PLUGINS": "scripted,\n\techo\t,"]).verdicts == ["scripted", "echo", "(needy)"])
         #expect(verdicts(["PLUGINS": nil]).verdicts == ["(echo)", "needy needs NEEDY_ORIGIN", "scripted"])
         #expect(verdicts(["PLUGINS": nil, "NEEDY_ORIGIN": "here"]).verdicts == ["(echo)", "needy", "scripted"])
         #expect(verdicts(["PLUGINS": ""]).verdicts == ["(echo)", "(needy)", "(scripted)"])
@@ -53,7 +54,8 @@ struct AssemblyTests {
     @Test(
         "an unknown, repeated or unconfigured name stops the start and says what to do",
         arguments: [
-            ("eco", "did you mean echo"), ("zzzzzzzz", "there are echo, needy, scripted"),
+            ("eco", "did you mean echo"), ("ec ho", "PLUGINS names ec ho, which"),
+            ("zzzzzzzz", "there are echo, needy, scripted"),
             ("echo,echo", "PLUGINS names echo twice"), ("needy", "NEEDY_ORIGIN"),
         ])
     func selectionProblems(_ names: String, _ phrase: String) {

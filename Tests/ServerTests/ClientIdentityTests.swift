@@ -182,6 +182,7 @@ struct ClientIdentityTests {
         arguments: [
             (["TRUSTED_PROXIES": "10.0.0.1/8"], "10.0.0.0/8"), (["TRUSTED_PROXIES": "ingress"], "not a network"),
             (["TRUSTED_PROXIES": "10.0.0.0/33"], "impossible length"),
+            (["TRUSTED_PROXIES": "10.0.0.0/8, 1.2.3.4 5"], "element 2 is not a network"),
             (["CLIENT_IP_HEADER": "x-real-ip"], "x-forwarded-for"),
             (["CLIENT_IP_HEADER": "proxy-protocol"], "TRUSTED_PROXIES"),
             (["TRUSTED_PROXIES": String(repeating: "10.0.0.1,", count: 257)], "more than 256"),
@@ -190,6 +191,14 @@ struct ClientIdentityTests {
         let problems = TestGateway.configuration(settings).problems
         #expect(problems.count == 1)
         #expect(problems.first?.contains(expected) == true, "\(problems)")
+    }
+
+    @Test("the list of proxies may go over several lines")
+    func lines() {
+        let configuration = TestGateway.configuration(["TRUSTED_PROXIES": "10.0.0.0/8,\r\n\t::ffff:192.0.2.7 ,\n"])
+        #expect(configuration.problems.isEmpty)
+        #expect(
+            configuration.values.first { $0.name == "TRUSTED_PROXIES" }?.text == "10.0.0.0/8,192.0.2.7/32")
     }
 }
 

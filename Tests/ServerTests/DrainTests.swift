@@ -63,6 +63,32 @@ struct DrainTests {
         #expect(drain.result() == true)
     }
 
+    @Test("a body that nobody has read is not the next request: the last answer says that it is the last")
+    func unreadBody() throws {
+        let gate = Gate()
+        let gateway = try TestGateway { gateway in
+            gateway.post("/slow") { request in
+                try await gate.pass(on: request.loop)
+                return .text("slow")
+            }
+            gateway.get("/quick") { _ in .text("quick") }
+        }
+        let idle = try gateway.connect()
+        try idle.send(get("/quick"))
+        #expect(try idle.answer().text == "quick")
+        let slow = try gateway.connect()
+        try slow.send("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+        #expect(gate.awaitArrival())
+        let drain = Drain(gateway)
+        // Its end tells that the drain has begun.
+        #expect(try idle.isEnded())
+        gate.open()
+        let answer = try slow.answer()
+        #expect(answer.text == "slow" && answer["connection"] == "close")
+        #expect(try slow.isEnded())
+        #expect(drain.result() == true)
+    }
+
     @Test("requests that were pipelined behind the one under way are answered too")
     func pipeline() throws {
         let gate = Gate()

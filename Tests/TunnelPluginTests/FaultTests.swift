@@ -129,6 +129,26 @@ struct FaultTests {
         #expect(try asked.body(afterHead: 200) == (Array("patient".utf8), true))
     }
 
+    @Test("the end of a request is progress like any part of it")
+    func slowEnd() throws {
+        let gateway = try makeGateway(["TUNNEL_FIRST_BYTE_TIMEOUT": "1500ms"])
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let asked = try gateway.begin(
+            "POST", "/api/ollama/api/chat", token: try GatewayUnderTest.token(for: "ann"),
+            fields: "Transfer-Encoding: chunked\r\n")
+        let stream = try agent.next()
+        try asked.send("1\r\nx\r\n")
+        try agent.step { !stream.bytes.isEmpty }
+        // The subject: the answer may take as long as it likes from the end, however long that was in coming.
+        usleep(2_500_000)
+        try asked.send("0\r\n\r\n")
+        try agent.step { stream.isInputEnded }
+        usleep(700_000)
+        stream.answer(Array("patient".utf8))
+        #expect(try asked.body(afterHead: 200) == (Array("patient".utf8), true))
+    }
+
     @Test("a consumer that leaves with all that was declared is answered, though the agent never said that it was all")
     func leavesWithEverything() throws {
         let gateway = try makeGateway()
@@ -159,6 +179,23 @@ struct FaultTests {
         #expect(try asked.readToEnd() == Array("half".utf8))
         #expect(try gateway.metric("gateway_tunnel_answered_total") == 0)
         #expect(try gateway.metric(#"gateway_tunnel_failures_total{code="LLM_ANSWER_BROKEN"}"#) == 1)
+    }
+
+    @Test("an envelope's answer that is not as long as declared is a failure too", arguments: [4, 6])
+    func wrongLength(_ count: Int) throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let socket = try consumer(gateway)
+        try socket.send(envelope("/api/tags"))
+        let stream = try agent.next()
+        stream.stream.answer(StreamAnswer(status: .ok, length: 5))
+        stream.write(pattern(count), ends: true)
+        guard case .text(let text) = try socket.next() else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(text.contains("LLM_ANSWER_BROKEN"))
     }
 
     @Test(

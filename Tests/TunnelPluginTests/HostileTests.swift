@@ -128,6 +128,63 @@ struct HostileTests {
             "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
     }
 
+    @Test("a path, query or fields that no agent takes are refused, and cost no agent its session")
+    func largeHeads() throws {
+        let limits = ["HTTP_MAX_FIELDS": "1000", "HTTP_MAX_HEAD": "96KiB", "HTTP_MAX_FIELD_LINE": "64KiB"]
+        let gateway = try makeGateway(limits)
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let consumer = try gateway.socket("/ws", token: try GatewayUnderTest.token(for: "ann"))
+        let long = String(repeating: "x", count: 140_000)
+        for members in [#""path":"/api/tags?\#(long)""#, #""path":"/api/tags","headers":{"x-a":"\#(long)"}"#] {
+            try consumer.send(#"{"type":"request","id":"1","payload":{\#(members)}}"#)
+            guard case .text(let text) = try consumer.next() else { return #expect(Bool(false), "no answer") }
+            #expect(text.contains("REQUEST_HEAD_TOO_LARGE"), "\(text.prefix(200))")
+        }
+        // Each of these bytes becomes two.
+        let quotes = "X-A: \(String(repeating: "\"", count: 40_000))\r\n"
+        for fields in [(0..<300).map { "X-\($0): 1\r\n" }.joined(), quotes + quotes] {
+            let asked = try gateway.begin(
+                "GET", "/api/ollama/api/tags", token: try GatewayUnderTest.token(for: "ann"), fields: fields)
+            #expect(try asked.refusal() == (431, "REQUEST_HEAD_TOO_LARGE"))
+        }
+        let asked = try gateway.ask()
+        try agent.next().answer(Array("well".utf8))
+        #expect(try asked.body(afterHead: 200) == (Array("well".utf8), true))
+        #expect(agent.opened == [1])
+    }
+
+    @Test("a consumer of bytes whose new token lacks the right is let go")
+    func lesserToken() throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let consumer = try bytes(through: gateway)
+        let stream = try agent.next()
+        stream.answer(ends: false)
+        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
+        try consumer.send(#"{"type":"auth","token":"\#(try GatewayUnderTest.token(for: "ann"))"}"#)
+        guard case .text(let text) = try consumer.next() else { return #expect(Bool(false), "no answer") }
+        #expect(text.contains("auth_renewed"))
+        stream.write([1], ends: false)
+        #expect(try consumer.next() == .close(4403))
+        try agent.step { !stream.endings.isEmpty }
+        #expect(stream.endings == [.cancelled])
+    }
+
+    @Test("a silent consumer of bytes, whose port has ended its direction, hears that the agent has left")
+    func agentLeavesHalfClosed() throws {
+        let gateway = try makeGateway()
+        let agent = TestAgent(gateway)
+        try agent.connect()
+        let consumer = try bytes(through: gateway)
+        try agent.next().answer(ends: true)
+        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
+        #expect(try consumer.next() == .text(#"{"type":"end"}"#))
+        try agent.sayGoodbye()
+        #expect(try consumer.next() == .close(4404))
+    }
+
     @Test("a consumer of bytes sends more at once than the window of its stream holds")
     func largeMessage() throws {
         let gateway = try makeGateway(["TUNNEL_STREAM_WINDOW": "4096"])

@@ -60,6 +60,7 @@ struct VocabularyTests {
             (.reset(.broken, ""), 502, "LLM_ANSWER_BROKEN", "TUNNEL_001", nil),
             (.reset(.refused, "no"), 403, "AGENT_REFUSED", "TUNNEL_010", nil),
             (.tooLarge(limit: 1), 413, "REQUEST_TOO_LARGE", "TUNNEL_010", nil),
+            (.headTooLarge, 431, "REQUEST_HEAD_TOO_LARGE", "TUNNEL_010", nil),
             (.invalidPath, 400, "INVALID_PATH", "TUNNEL_010", nil),
             (.answerTooLarge(limit: 1), 502, "ANSWER_TOO_LARGE", "TUNNEL_009", nil),
             (.shareForbids, 403, "SHARE_FORBIDS", "TUNNEL_010", nil),

@@ -61,8 +61,8 @@ struct FiguresTests {
         let failures: [TunnelFailure] =
             [
                 .noAgent, .reconnecting, .channelLimit(1), .firstByteTimeout, .idleTimeout, .callerTimeout,
-                .tooLarge(limit: 1), .invalidPath, .circuitOpen(retryAfter: 1), .answerTooLarge(limit: 1),
-                .shareForbids, .shareEnded, .storeSilent,
+                .tooLarge(limit: 1), .headTooLarge, .invalidPath, .circuitOpen(retryAfter: 1),
+                .answerTooLarge(limit: 1), .shareForbids, .shareEnded, .storeSilent,
             ] + TunnelReset.allCases.map { .reset($0, "") }
         #expect(Set(failures.map(\.report.code)) == Set(TunnelFailure.codes.map(\.code)))
     }

@@ -1,5 +1,6 @@
 import Foundation
 import GatewayBytes
+import GatewayConfig
 import GatewayHTTP
 import GatewayLocks
 import GatewayTLS
@@ -81,6 +82,28 @@ struct DestinationTests {
         ) { rig in try await rig.text(.get, server.url(host: "mixed.example")) }
         #expect(text == "x")
         #expect(asked.value == 1)
+    }
+
+    @Test("private networks are listed as networks and addresses; a mapped address is the IPv4 address it stands for")
+    func privateNetworks() throws {
+        let settings = try Rig.settings(["ALLOW_PRIVATE_NETWORKS": "10.0.0.0/8 ,,\n\t::ffff:192.168.0.5, fd00::1"])
+        #expect(settings.allowedPrivateNetworks.map(\.description) == ["10.0.0.0/8", "192.168.0.5/32", "fd00::1/128"])
+    }
+
+    @Test(
+        "a private network that cannot be meant is refused by its place and with the remedy",
+        arguments: [
+            ("10.1.2.3/8", "element 1 is not where a network begins; write 10.0.0.0/8"),
+            ("10.0.0.1,10.0.0.0/33", "element 2 is a network of an impossible length; write 0 to 32"),
+            ("10.0.0.1, 1.2.3.4 5", "element 2 is not a network; write 10.0.0.0/8, 192.0.2.7 or fd00::/8"),
+            ("home", "element 1 is not a network; write 10.0.0.0/8, 192.0.2.7 or fd00::/8"),
+        ])
+    func notPrivateNetworks(_ text: String, _ expected: String) {
+        var reader = SettingsReader(environment: ["ALLOW_PRIVATE_NETWORKS": text])
+        _ = UpstreamSettings(from: &reader)
+        let problems = reader.problems.map(\.description)
+        #expect(problems.count == 1)
+        #expect(problems.first?.hasPrefix("ALLOW_PRIVATE_NETWORKS=\(text): \(expected)") == true, "\(problems)")
     }
 
     @Test("a connection made for the operator is not lent to a request's own URL")

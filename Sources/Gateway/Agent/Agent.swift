@@ -142,9 +142,11 @@ package final class Agent {
     private static func url(_ base: HTTPURL, _ path: [UInt8], _ query: [UInt8]) -> HTTPURL? {
         if let url = base.with(path: path, query: query) { return url }
         let target = path + (query.isEmpty ? [] : [UInt8(ascii: "?")] + query)
-        guard let url = try? HTTPURL((Array(base.originBytes) + target).span), url.path.elementsEqual(path) else {
-            return nil
-        }
+        // Leniently for the query, where nobody reads `f={a}` or `d=50%` in two ways. A path that had to be mended is
+        // another one.
+        guard let url = try? HTTPURL((Array(base.originBytes) + target).span, as: .lenient),
+            url.path.elementsEqual(path)
+        else { return nil }
         return url
     }
 

@@ -1,3 +1,4 @@
+import GatewayConfig
 import GatewayTunnel
 import GatewayUpstream
 
@@ -77,8 +78,8 @@ package struct AgentOptions: Sendable {
 
     private static func operations(_ text: String) throws(UsageError) -> [ModelOperation] {
         var operations: [ModelOperation] = []
-        for part in text.split(separator: ",") {
-            guard let operation = ModelOperation(rawValue: part.filter { $0 != " " }) else {
+        for part in settingElements(of: text) {
+            guard let operation = ModelOperation(rawValue: part) else {
                 throw UsageError("--allow takes pull, push, delete and create, separated by commas")
             }
             operations.append(operation)

@@ -68,6 +68,10 @@ package struct AuthSettings: Sendable {
                 problems.append("SUPABASE_JWT_SECRET cannot be used: \(error.message).")
             }
         }
+        for role in allowedRoles where !TokenPolicy.publicRoles.contains(where: { $0.isExactly(role) }) {
+            let choices = TokenPolicy.publicRoles.joined(separator: " and ")
+            problems.append("AUTH_ALLOW_ROLES may name \(choices), not \(quoted(role)).")
+        }
         for claim in tierClaims where Self.writtenByUsers.contains(where: { claim.hasPrefix($0) }) {
             problems.append("AUTH_TIER_CLAIMS must not name \(quoted(claim)), which users write themselves.")
         }

@@ -138,13 +138,8 @@ private struct EnvironmentScanner {
                 if !Self.isSpace(byte) { kept = value.count }
                 continue
             }
+            if passLineEnd() { continue }
             advance()
-            guard next != Self.newline else { continue }
-            // The end of a line as some editors write it.
-            if next == UInt8(ascii: "\r"), current == Self.newline {
-                advance()
-                continue
-            }
             value.append(next)
             kept = value.count
         }
@@ -161,14 +156,27 @@ private struct EnvironmentScanner {
                 try finishLine()
                 return value
             }
-            if byte == Self.backslash, quote == UInt8(ascii: "\""), let next = current, Self.isEscapable(next) {
+            guard byte == Self.backslash, quote == UInt8(ascii: "\"") else {
+                value.append(byte)
+                continue
+            }
+            if passLineEnd() { continue }
+            if let next = current, Self.isEscapable(next) {
                 advance()
-                if next != Self.newline { value.append(next) }
+                value.append(next)
             } else {
                 value.append(byte)
             }
         }
         throw EnvironmentFault(line: start, message: "the quote that begins here never ends")
+    }
+
+    /// Goes past the end of a line, LF or CR LF, if it is here.
+    private mutating func passLineEnd() -> Bool {
+        if bytes[place...].starts(with: "\r\n".utf8) { advance() }
+        guard current == Self.newline else { return false }
+        advance()
+        return true
     }
 
     private mutating func finishLine() throws(EnvironmentFault) {
@@ -182,5 +190,5 @@ private struct EnvironmentScanner {
         byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\r")
     }
 
-    private static func isEscapable(_ byte: UInt8) -> Bool { "\"\\`$\n".utf8.contains(byte) }
+    private static func isEscapable(_ byte: UInt8) -> Bool { "\"\\`$".utf8.contains(byte) }
 }

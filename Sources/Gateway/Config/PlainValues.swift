@@ -80,7 +80,7 @@ extension Double: SettingValue {
     }
 }
 
-/// A list is written with commas; spaces around an element and empty elements do not count.
+/// A list is written with commas; its elements are those of ``settingElements(of:)``.
 extension Array: SettingValue where Element: SettingValue {
     /// Limits of a list are on its number of elements.
     package typealias Limits = ClosedRange<Int>
@@ -92,9 +92,7 @@ extension Array: SettingValue where Element: SettingValue {
 
     package static func read(_ text: String, bare: Element.BareUnit?) throws(SettingError) -> [Element] {
         var values: [Element] = []
-        // By bytes: Swift takes a comma with a combining mark behind it for another character.
-        let parts = text.utf8.split(separator: UInt8(ascii: ",")).map { trimmed(Substring($0)) }
-        for (index, part) in parts.filter({ !$0.isEmpty }).enumerated() {
+        for (index, part) in settingElements(of: text).enumerated() {
             do {
                 values.append(try Element.read(part, bare: bare))
             } catch {
@@ -105,6 +103,7 @@ extension Array: SettingValue where Element: SettingValue {
     }
 
     package var settingText: String { map(\.settingText).joined(separator: ",") }
+    package var settingIdentity: String { map(\.settingIdentity).joined(separator: ",") }
     package func isWithin(_ limits: ClosedRange<Int>) -> Bool { limits.contains(count) }
 
     package static func describe(_ limits: ClosedRange<Int>) -> String {
@@ -112,12 +111,21 @@ extension Array: SettingValue where Element: SettingValue {
     }
 }
 
+/// What stands between the commas of `text`. White space around an element and empty elements do not count; white space
+/// within an element is part of it.
+package func settingElements(of text: String) -> [String] {
+    // By bytes: Swift takes a comma with a combining mark behind it for another character.
+    let parts = text.utf8.split(separator: UInt8(ascii: ",")).map { trimmed(Substring($0)) }
+    return parts.filter { !$0.isEmpty }
+}
+
 /// `text` without the ASCII white space around it.
-func trimmed(_ text: some StringProtocol) -> String {
+package func trimmed(_ text: some StringProtocol) -> String {
     let bytes = Array(text.utf8)
-    let isSpace = { (byte: UInt8) in byte == 0x20 || (0x09...0x0D).contains(byte) }
-    guard let first = bytes.firstIndex(where: { !isSpace($0) }),
-        let last = bytes.lastIndex(where: { !isSpace($0) })
+    guard let first = bytes.firstIndex(where: { !isWhiteSpace($0) }),
+        let last = bytes.lastIndex(where: { !isWhiteSpace($0) })
     else { return "" }
     return String(decoding: bytes[first...last], as: UTF8.self)
 }
+
+func isWhiteSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }

@@ -85,17 +85,34 @@ func printable(_ text: String, limit: Int = 80) -> String {
     return shown
 }
 
-/// `text` with the `user:password@` of every URL in it replaced.
+/// `text` with the `user:password@` of every URL in it replaced, whatever the password holds but commas and blanks.
+///
+/// Part of a path with an `@` may go with it: better than to show a password with a slash.
 func withoutCredentials(_ text: String) -> String {
-    var shown = ""
-    var rest = text[...]
-    while let start = rest.firstRange(of: "://")?.upperBound {
+    var shown: [UInt8] = []
+    // By bytes: Swift takes an `@` with a combining mark behind it for another character.
+    var rest = Array(text.utf8)[...]
+    while let colon = rest.indices.first(where: { rest[$0...].starts(with: "://".utf8) }) {
+        let start = colon + 3
         shown += rest[..<start]
         rest = rest[start...]
-        let authority = rest.prefix { $0 != "/" && $0 != "," && $0 != " " && $0 != "?" && $0 != "#" }
-        guard let at = authority.lastIndex(of: "@") else { continue }
-        shown += "<secret>"
-        rest = rest[at...]
+        guard let end = endOfCredentials(rest) else { continue }
+        shown += Array("<secret>".utf8)
+        rest = rest[end...]
     }
-    return shown + rest
+    shown += rest
+    return String(decoding: shown, as: UTF8.self)
+}
+
+/// The `@` behind the credentials of a URL, given from behind its `://` on.
+private func endOfCredentials(_ text: ArraySlice<UInt8>) -> Int? {
+    let url = text.prefix { $0 != UInt8(ascii: ",") && !isWhiteSpace($0) }
+    guard let end = url.lastIndex(of: UInt8(ascii: "@")) else { return nil }
+    let before = url[..<end]
+    let authority = url.prefix { !"/?#".utf8.contains($0) }
+    // A colon begins a password, unless it is that of another URL's `://`.
+    let hasPassword = before.indices.contains { place in
+        before[place] == UInt8(ascii: ":") && !before[(place + 1)...].starts(with: "//".utf8)
+    }
+    return hasPassword || authority.contains(UInt8(ascii: "@")) ? end : nil
 }

@@ -39,7 +39,9 @@ extension SettingsReader {
         let setting = describe(
             Value.self, name, limits, bare, defaultValue: text, defaultPhrase: defaultPhrase, example: example,
             documentation: documentation)
-        return settle(setting, fallback, shown: text, outcome(of: setting, limits, bare))
+        return settle(
+            setting, fallback, shown: text, identity: Value.isSecret ? text : fallback.settingIdentity,
+            outcome(of: setting, limits, bare))
     }
 
     /// A setting that may be left out; `nil` then, and after a problem.
@@ -143,13 +145,15 @@ extension SettingsReader {
     ) -> Outcome<Value> {
         resolve(
             setting, parse: { (text) throws(SettingError) in try Value.read(text, bare: bare) },
-            check: { value in limits.map(value.isWithin) ?? true }, show: \.settingText, isCanonical: true)
+            check: { value in limits.map(value.isWithin) ?? true }, show: \.settingText,
+            identify: { (value, _) in value.settingIdentity })
     }
 
     private mutating func outcome<Value>(
         of setting: SettingDescription, _ parse: (String) throws(SettingError) -> Value
     ) -> Outcome<Value> {
-        resolve(setting, parse: parse, check: { _ in true }, show: { "\($0)" }, isCanonical: false)
+        // A description may leave something out.
+        resolve(setting, parse: parse, check: { _ in true }, show: { "\($0)" }, identify: { (_, text) in text })
     }
 
     private mutating func require<Value>(
@@ -162,10 +166,11 @@ extension SettingsReader {
     }
 
     private mutating func settle<Value>(
-        _ setting: SettingDescription, _ fallback: Value, shown: String?, _ outcome: Outcome<Value>
+        _ setting: SettingDescription, _ fallback: Value, shown: String?, identity: String? = nil,
+        _ outcome: Outcome<Value>
     ) -> Value {
         if case .value(let value) = outcome { return value }
-        report(setting, shown, shown == nil ? .unset : .byDefault)
+        report(setting, shown, shown == nil ? .unset : .byDefault, identity: identity)
         return fallback
     }
 }

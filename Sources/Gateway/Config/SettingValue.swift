@@ -17,6 +17,8 @@ package protocol SettingValue: Sendable {
 
     /// The value as an operator would write it.
     var settingText: String { get }
+    /// What the value is told apart by, never shown; `settingText` unless that leaves something out.
+    var settingIdentity: String { get }
     func isWithin(_ limits: Limits) -> Bool
     static func describe(_ limits: Limits) -> String
 }
@@ -32,6 +34,7 @@ package struct NoUnit: Sendable, CustomStringConvertible {
 
 extension SettingValue {
     package static var isSecret: Bool { false }
+    package var settingIdentity: String { settingText }
 }
 
 extension SettingValue where Limits == NoLimits {
@@ -99,6 +102,7 @@ package enum Switchable<Value: SettingValue>: SettingValue {
     }
 
     package var settingText: String { value?.settingText ?? "off" }
+    package var settingIdentity: String { value?.settingIdentity ?? "off" }
     package func isWithin(_ limits: Value.Limits) -> Bool { value?.isWithin(limits) ?? true }
     package static func describe(_ limits: Value.Limits) -> String { Value.describe(limits) }
 }

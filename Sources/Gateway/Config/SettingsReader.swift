@@ -105,10 +105,10 @@ package struct SettingsReader {
 
     /// Describes a setting, looks it up, parses and checks it, and records what came of it.
     ///
-    /// - Parameter isCanonical: Whether values are equal exactly if `show` says the same of them.
+    /// - Parameter identify: What a value, or the text it was read from, is told apart by. A secret's text always is.
     mutating func resolve<Value>(
         _ setting: SettingDescription, parse: (String) throws(SettingError) -> Value,
-        check: (Value) -> Bool, show: (Value) -> String, isCanonical: Bool
+        check: (Value) -> Bool, show: (Value) -> String, identify: (Value, String) -> String
     ) -> Outcome<Value> {
         describe(setting)
         let text: String
@@ -127,7 +127,7 @@ package struct SettingsReader {
             let shown = show(value)
             report(
                 setting, setting.isSecret ? "<secret>" : withoutCredentials(shown), source,
-                identity: isCanonical && !setting.isSecret ? shown : text)
+                identity: setting.isSecret ? text : identify(value, text))
             return .value(value)
         } catch {
             complain(.invalid, setting, text, source, error.message)

@@ -168,7 +168,8 @@ package struct ChunkedDecoder: Sendable {
 /// Reads the trailer section line by line, keeping only a line that came in part.
 private struct TrailerReader: Sendable {
     private let limits: ChunkLimits
-    private let scanner = FieldScanner(names: NameIndex.shared)
+    // Why those of requests: nobody sends such trailers, and one decoder serves both ways.
+    private let scanner = FieldScanner(names: NameIndex.shared, lookalikes: .ofRequests)
     private var line: [UInt8] = []
     private var bytesRead = 0
     private var fieldsRead = 0

@@ -11,7 +11,23 @@ struct FieldScanner: Sendable {
         case incomplete
     }
 
+    /// Which names may not be spelt with underscores: `X_Forwarded_For` for `X-Forwarded-For`.
+    enum Lookalikes: Sendable {
+        /// Those that carry framing, routing, identity or credentials: the far end may take one for the real field.
+        case ofRequests
+        /// Those that frame the message. Servers do send `X_Request_Id` and the like, and no client trusts them.
+        case ofResponses
+
+        func include(_ name: KnownName) -> Bool {
+            switch self {
+            case .ofRequests: name.mustNotHaveLookalike
+            case .ofResponses: name.mustNotHaveLookalikeInResponse
+            }
+        }
+    }
+
     let names: NameIndex
+    let lookalikes: Lookalikes
 
     /// - Parameters:
     ///   - start: The first byte of the line.
@@ -90,7 +106,8 @@ struct FieldScanner: Sendable {
         return unsafe withUnsafeTemporaryAllocation(byteCount: KnownName.longest, alignment: 8) { copy in
             for index in 0..<name.count { unsafe copy[index] = name[index] == 0x5F ? 0x2D : name[index] }
             let dashed = unsafe Input(UnsafeRawBufferPointer(rebasing: copy[..<name.count]))
-            return KnownName(rawValue: names.find(dashed))?.mustNotHaveLookalike ?? false
+            guard let known = KnownName(rawValue: names.find(dashed)) else { return false }
+            return lookalikes.include(known)
         }
     }
 }

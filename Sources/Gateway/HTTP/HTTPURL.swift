@@ -42,8 +42,9 @@ package struct HTTPURL: Sendable {
     package enum Spelling: Hashable, Sendable {
         /// Refuse them.
         case strict
-        /// Percent-encode blanks, non-ASCII bytes, `"<>^`{}` and stray percent signs in path and query, and drop
-        /// blanks around the whole, as players do with playlists. Control characters and backslashes are refused.
+        /// Percent-encode blanks, non-ASCII bytes, `"<>^`{}` and stray percent signs in path and query, and backslashes
+        /// in the query, and drop blanks around the whole, as players do with playlists. Control characters are
+        /// refused, and so are backslashes in the path, which some read as slashes.
         case lenient
     }
 
@@ -208,7 +209,7 @@ extension HTTPURL {
         if let query {
             guard query.count < limit - pathEnd else { throw .tooLong(limit: limit) }
             changed.append(UInt8(ascii: "?"))
-            try HTTPURLReader.append(query, to: &changed, as: .strict)
+            try HTTPURLReader.append(query, to: &changed, inQuery: true, as: .strict)
         }
         let authority = HTTPURLAuthority(scheme: scheme, port: port, address: address, hostEnd: hostEnd)
         return HTTPURL(bytes: changed, authority: authority, pathStart: pathStart, pathEnd: pathEnd)

@@ -38,7 +38,7 @@ enum HTTPURLReader {
         let pathEnd = try appendPath(of: text, parts, inheriting: inherited, to: &bytes, as: spelling)
         if let query = parts.query {
             bytes.append(UInt8(ascii: "?"))
-            try append(text.extracting(query), to: &bytes, as: spelling)
+            try append(text.extracting(query), to: &bytes, inQuery: true, as: spelling)
         } else if parts.path.isEmpty, let query = inherited?.query {
             bytes.append(UInt8(ascii: "?"))
             bytes.append(contentsOf: query)
@@ -86,14 +86,14 @@ enum HTTPURLReader {
             bytes.append(contentsOf: base.path)
             while let last = bytes.last, last != UInt8(ascii: "/") { bytes.removeLast() }
         }
-        try append(text.extracting(parts.path), to: &bytes, as: spelling)
+        try append(text.extracting(parts.path), to: &bytes, inQuery: false, as: spelling)
         URIReference.removeDotSegments(&bytes, from: start)
         return bytes.count
     }
 
     /// Appends bytes of a path or a query, refusing or encoding those that may not stand there.
     static func append(
-        _ text: Span<UInt8>, to bytes: inout [UInt8], as spelling: HTTPURL.Spelling
+        _ text: Span<UInt8>, to bytes: inout [UInt8], inQuery isQuery: Bool, as spelling: HTTPURL.Spelling
     ) throws(HTTPURLError) {
         for place in text.indices {
             let byte = text[place]
@@ -112,6 +112,9 @@ enum HTTPURLReader {
             case UInt8(ascii: " "), UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "^"),
                 UInt8(ascii: "`"), UInt8(ascii: "{"), UInt8(ascii: "}"), 0x80...0xFF:
                 guard spelling == .lenient else { throw .forbiddenByte(byte) }
+                appendEncoded(byte, to: &bytes)
+            case UInt8(ascii: "\\") where isQuery && spelling == .lenient:
+                // In a path some read it as a slash; in a query it separates nothing.
                 appendEncoded(byte, to: &bytes)
             case 0...0x1F, 0x7F, UInt8(ascii: "\\"), UInt8(ascii: "#"):
                 throw .forbiddenByte(byte)

@@ -169,14 +169,17 @@ package struct HeaderFields: Sendable {
 
     /// Removes every field that ends at the connection it came over, or that `Connection` names (RFC 9110 §7.6.1).
     package mutating func removeHopByHop() {
-        var named: [HeaderName] = []
+        var named: Set<HeaderName> = []
         forEach { name, value in
             guard name == .connection else { return }
             for option in value.split(separator: ",") {
-                if let option = HeaderName(option.filter { $0 != " " && $0 != "\t" }) { named.append(option) }
+                if let option = HeaderName(option.filter { $0 != " " && $0 != "\t" }) { named.insert(option) }
             }
         }
-        removeAll { line in line.headerName.isHopByHop || named.contains { line.isNamed($0) } }
+        removeAll { line in
+            let name = line.headerName
+            return name.isHopByHop || named.contains(name)
+        }
     }
 
     private mutating func removeAll(where isUnwanted: (Line) -> Bool) {

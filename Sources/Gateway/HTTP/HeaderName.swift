@@ -102,7 +102,8 @@ extension HeaderName {
 
 extension KnownName {
     /// Whether `Connection` may name this field. Naming any other known field asks a proxy to drop what the far end
-    /// needs, such as its credentials or the client's address.
+    /// needs, such as its credentials or the client's address; responses may also name Transfer-Encoding. All of these
+    /// are hop-by-hop by their nature, so being named changes nothing for them.
     var mayBeConnectionOption: Bool {
         switch self {
         case .keepAlive, .te, .trailer, .upgrade, .proxyConnection, .http2Settings: true
@@ -118,6 +119,14 @@ extension KnownName {
             .proxyAuthorization, .cookie, .xOriginalURL, .xRewriteURL, .xHTTPMethodOverride:
             true
         default: tellsIdentity
+        }
+    }
+
+    /// The few of those that frame a message or are about its connection, whichever way it goes.
+    var mustNotHaveLookalikeInResponse: Bool {
+        switch self {
+        case .contentLength, .transferEncoding, .connection, .upgrade, .te, .trailer: true
+        default: false
         }
     }
 }

@@ -82,15 +82,15 @@ extension ProxyProtocolHeader {
         guard input[12] >> 4 == 2 else { throw .unknownVersion(input[12] >> 4) }
         let command = input[12] & 0x0F
         guard command <= 1 else { throw .unknownCommand(command) }
-        let (family, transport) = (input[13] >> 4, input[13] & 0x0F)
-        guard family <= 3 else { throw .unknownFamily(family) }
-        guard transport <= 1 else { throw .unknownTransport(transport) }
         let length = 16 + (Int(input[14]) << 8 | Int(input[15]))
         guard length <= limit else { throw .tooLong(length) }
-        // A health check has no addresses that mean anything, so whatever is there is skipped.
+        // A health check has no addresses that mean anything: family and all are ignored (specification §2.2, LOCAL).
         guard command == 1 else {
             return input.count < length ? nil : ProxyProtocolHeader(client: .proxyItself, length: length)
         }
+        let (family, transport) = (input[13] >> 4, input[13] & 0x0F)
+        guard family <= 3 else { throw .unknownFamily(family) }
+        guard transport <= 1 else { throw .unknownTransport(transport) }
         guard length >= 16 + addressBytes(of: family) else { throw .addressesCutShort }
         guard input.count >= length else { return nil }
         guard transport == 1 else { return ProxyProtocolHeader(client: .unknown, length: length) }

@@ -108,6 +108,9 @@ struct RequestNotes: Sendable {
             expectsContinue = true
         case let known:
             do throws(FramingError) { try steering.read(known, value, names: names) } catch { throw .framing(error) }
+            if known == .connection, steering.connection.contains(.transferEncoding) {
+                throw .framing(.forbiddenConnectionOption)
+            }
         }
     }
 }

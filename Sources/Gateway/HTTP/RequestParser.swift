@@ -12,7 +12,7 @@ package struct RequestParser: Sendable {
     private enum Pause { case done, incomplete, full }
 
     private let bounds: HeadBounds
-    private let scanner = FieldScanner(names: NameIndex.shared)
+    private let scanner = FieldScanner(names: NameIndex.shared, lookalikes: .ofRequests)
     private var progress = LineProgress()
     private var hasRequestLine = false
 

@@ -1,10 +1,11 @@
 /// Reads response heads for the upstream client (RFC 9112 §4), as strict as ``RequestParser`` wherever framing is
-/// concerned. The one liberty: the space after the status may be missing when there is no reason phrase.
+/// concerned. Three liberties: the space after the status may be missing when there is no reason phrase; Connection may
+/// name Transfer-Encoding (RFC 9110 §7.6.1); and only names that frame the message may not be spelt with underscores.
 package struct ResponseParser: Sendable {
     private enum Pause { case done, incomplete, full }
 
     private let bounds: HeadBounds
-    private let scanner = FieldScanner(names: NameIndex.shared)
+    private let scanner = FieldScanner(names: NameIndex.shared, lookalikes: .ofResponses)
     private var progress = LineProgress()
     private var hasStatusLine = false
 

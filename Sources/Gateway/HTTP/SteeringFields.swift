@@ -1,12 +1,16 @@
 /// What the fields that steer a message have said so far: its length, its coding, its connection.
 ///
-/// Requests and responses read them with the same strictness; they differ in what follows from them.
+/// Requests and responses read them with the same strictness, but for one option of Connection; and they differ in what
+/// follows from them.
 struct SteeringFields: Sendable {
     struct Connection: OptionSet, Sendable {
         let rawValue: UInt8
         static let close = Connection(rawValue: 1)
         static let keepAlive = Connection(rawValue: 2)
         static let upgrade = Connection(rawValue: 4)
+        /// Allowed by RFC 9110 §7.6.1, and servers do send it. In a request it is an attempt to have the framing
+        /// dropped on the way, so requests refuse it.
+        static let transferEncoding = Connection(rawValue: 8)
     }
 
     private enum Coding {
@@ -91,7 +95,8 @@ struct SteeringFields: Sendable {
             } else if option.equalsIgnoringCase("upgrade") {
                 connection.insert(.upgrade)
             } else if let known = KnownName(rawValue: names.find(option)), !known.mayBeConnectionOption {
-                throw .forbiddenConnectionOption
+                guard known == .transferEncoding else { throw .forbiddenConnectionOption }
+                connection.insert(.transferEncoding)
             }
         }
     }

@@ -95,16 +95,18 @@ private struct TierList: CustomStringConvertible {
 
     init(_ text: String) throws(SettingError) {
         var tiers: [(name: String, requests: Int, concurrent: Int)] = []
-        for part in text.split(separator: ",").map({ $0.filter { $0 != " " } }) where !part.isEmpty {
-            let sides = part.split(separator: "=", omittingEmptySubsequences: false)
-            let numbers = sides.last?.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) } ?? []
-            guard sides.count == 2, !sides[0].isEmpty, numbers.count == 2, let requests = numbers[0],
-                let concurrent = numbers[1], 0...10_000_000 ~= requests, 0...1_000_000 ~= concurrent
+        for part in settingElements(of: text) {
+            let sides = part.split(separator: "=", omittingEmptySubsequences: false).map { trimmed($0) }
+            let numbers = (sides.last ?? "").split(separator: "/", omittingEmptySubsequences: false)
+                .map { Int(trimmed($0)) }
+            guard sides.count == 2, !sides[0].isEmpty, !sides[0].contains(where: \.isWhitespace), numbers.count == 2,
+                let requests = numbers[0], let concurrent = numbers[1], 0...10_000_000 ~= requests,
+                0...1_000_000 ~= concurrent
             else { throw SettingError("element \(tiers.count + 1) is not a tier; write premium=300/5") }
-            guard !tiers.contains(where: { $0.name.isExactly(String(sides[0])) }) else {
+            guard !tiers.contains(where: { $0.name.isExactly(sides[0]) }) else {
                 throw SettingError("the tier of element \(tiers.count + 1) is there already")
             }
-            tiers.append((String(sides[0]), requests, concurrent))
+            tiers.append((sides[0], requests, concurrent))
         }
         guard tiers.count <= Self.limit else { throw SettingError("more than \(Self.limit) tiers") }
         self.tiers = tiers

@@ -17,4 +17,6 @@ extension HTTPURL: SettingValue {
 
     /// Without its query, which may carry a credential.
     package var settingText: String { description }
+    /// With its query.
+    package var settingIdentity: String { String(decoding: bytes, as: UTF8.self) }
 }

@@ -1,5 +1,6 @@
 package import GatewayConfig
 package import GatewayHTTP
+import GatewayUpstream
 
 /// Whose word on clients counts, and where it stands.
 package struct ClientSettings: Settings {
@@ -23,7 +24,7 @@ package struct ClientSettings: Settings {
             The proxies in front. Only from them are the client's address, scheme and host and the request's id taken; \
             what anybody else says of these is removed. Empty: from nobody, whichever address it has.
             """
-        ) { (text) throws(SettingError) in IPPrefixList(try Self.networks(text)) }.prefixes
+        ) { (text) throws(SettingError) in try IPPrefixList(setting: text, limit: Self.limit) }.prefixes
         env.require(
             source != .proxyProtocol || !trusted.isEmpty, "TRUSTED_PROXIES",
             "must list the proxies that send PROXY headers: with CLIENT_IP_HEADER=proxy-protocol nobody else may connect"
@@ -33,28 +34,6 @@ package struct ClientSettings: Settings {
 
     /// Most networks; each request from a proxy is compared with all of them.
     private static let limit = 256
-
-    private static func networks(_ text: String) throws(SettingError) -> [IPPrefix] {
-        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
-        guard parts.count <= limit else { throw SettingError("more than \(limit) networks") }
-        var networks: [IPPrefix] = []
-        for (index, part) in parts.enumerated() {
-            do throws(IPPrefixError) {
-                networks.append(try IPPrefix(part))
-            } catch {
-                throw SettingError("element \(index + 1) is \(explain(error))")
-            }
-        }
-        return networks
-    }
-
-    private static func explain(_ error: IPPrefixError) -> String {
-        switch error {
-        case .malformed: "not a network; write 10.0.0.0/8, 192.0.2.7 or fd00::/8"
-        case .length: "a network of an impossible length; write 0 to 32 behind an IPv4 address, 0 to 128 behind IPv6"
-        case .bitsBehindLength(let meant): "not where a network begins; write \(meant)"
-        }
-    }
 }
 
 extension ClientAddressSource: SettingChoice {}

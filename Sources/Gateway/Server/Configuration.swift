@@ -28,9 +28,7 @@ package struct Configuration: Sendable {
         Self.describeSelection(&env)
         var problems: [String] = []
         // Set but empty runs none; unset runs those on by default. The reader does not tell the two apart.
-        let names = environment["PLUGINS"].map { text in
-            text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
-        }
+        let names = environment["PLUGINS"].map { settingElements(of: $0) }
         plugins = PluginSelection.select(from: compiled, names: names, env: &env, problems: &problems)
         self.problems =
             sources.problems + env.problems.map(\.description) + problems + core.auth.problems + core.originProblems

@@ -230,7 +230,7 @@ package final class ByteStream: Channel, Corked, TimerTarget {
 
     /// Whether the handler rests, and something waits for it.
     private var hasUnreadRest: Bool {
-        guard !wantsInput, inputEnd == nil else { return false }
+        guard state == .open, !wantsInput, inputEnd == nil else { return false }
         return handler?.holdsInput == true || cipher?.hasPending == true || Socket.unread(descriptor.number) > 0
     }
 

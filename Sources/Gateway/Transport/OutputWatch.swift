@@ -35,17 +35,30 @@ package struct OutputWatch {
 /// Bounds what this end says on its own behind output that waits, such as answers to pings: a peer that asks for them and
 /// never reads must not fill memory with them. What else waits is the concern of whoever wrote it.
 package struct OwnOutput {
-    /// Bytes of it written since output last began to wait.
-    private var waiting: UInt32 = 0
+    /// Bytes of it behind ``mark``.
+    private var recent: UInt32 = 0
+    /// Bytes of it between the mark before and this one: some of them may have left.
+    private var older: UInt32 = 0
+    /// Where the output ended when those before it were last known to have left, in bytes of ``ByteStream/sent``.
+    private var mark: UInt64 = 0
 
     package init() {}
 
     /// Writes to `stream`, and resets its connection when more than `limit` bytes of this kind have piled up.
     package mutating func write(to stream: ByteStream, limit: Int, _ body: (inout OutputBuffer) -> Void) {
-        let before = stream.unsent
-        if before == 0 { waiting = 0 }
-        stream.write(body)
-        waiting = UInt32(clamping: Int(waiting) + max(0, stream.unsent - before))
-        if Int(waiting) > limit { stream.abort() }
+        var count = 0
+        stream.write { output in
+            let before = output.count
+            body(&output)
+            count = output.count - before
+        }
+        guard stream.unsent > 0 else { return self = OwnOutput() }
+        if stream.sent >= mark {
+            older = recent
+            recent = 0
+            mark = stream.sent + UInt64(stream.unsent)
+        }
+        recent = UInt32(clamping: Int(recent) + count)
+        if Int(older) + Int(recent) > limit { stream.abort() }
     }
 }

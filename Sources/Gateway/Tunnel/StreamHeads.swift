@@ -8,6 +8,17 @@ package enum StreamRequest: Sendable {
     case tcp(port: UInt16)
 }
 
+extension StreamRequest {
+    /// Whether the agent takes it: one that does not fit into a message would cost the session.
+    package var fits: Bool {
+        guard case .http(let request) = self else { return true }
+        guard request.fields.count <= TunnelProtocol.fields else { return false }
+        // As JSON no byte becomes more than three, and the rest of a field is short: nearly all need not be written to know.
+        if request.fields.byteCount + request.target.utf8.count <= TunnelProtocol.messageSize / 8 { return true }
+        return TunnelMessage.open(.max, self, ends: true).text.count <= TunnelProtocol.messageSize
+    }
+}
+
 /// The head of a request that an agent is to make.
 package struct StreamHTTPRequest: Sendable {
     /// As it stands in the request line.

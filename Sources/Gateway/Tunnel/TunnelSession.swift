@@ -33,9 +33,8 @@ package final class TunnelSession {
     private var outstanding = 0
     private var held = 0
     private var scratch: [UInt8] = []
-    /// At the agent: streams that have completed without a carrier, and what they had consumed; no more than were open when
-    /// it went.
-    private var completed: [UInt32: UInt64] = [:]
+    /// At the agent: the last word about streams that have ended without a carrier; no more than were open when it went.
+    private var lastWords: [UInt32: TunnelMessage] = [:]
 
     /// - Parameters:
     ///   - carrierBacklog: Unsent bytes of the carrier at which data waits.
@@ -87,14 +86,10 @@ package final class TunnelSession {
         case .agent:
             // What has ended here since it said where it stood: its last word found no carrier.
             for position in positions where position.stream <= self.newest && streams[position.stream] == nil {
-                if let consumed = completed[position.stream] {
-                    sendControl(.window(position.stream, consumed: consumed, ended: true))
-                } else {
-                    sendControl(.reset(position.stream, .lost, "the stream ended meanwhile"))
-                }
+                sendControl(lastWords[position.stream] ?? .reset(position.stream, .lost, "the stream ended meanwhile"))
             }
         }
-        completed = [:]
+        lastWords = [:]
         // Heads before anything that could make a stream send bytes.
         for (stream, next) in zip(all, continuations) {
             switch next {
@@ -254,13 +249,19 @@ package final class TunnelSession {
 
     /// Tells both sides.
     private func fail(_ stream: TunnelStream, _ reason: TunnelReset, _ message: String) {
-        sendControl(.reset(stream.id, reason, message))
+        sayLast(.reset(stream.id, reason, message), of: stream)
         finish(stream, reason, message)
+    }
+
+    /// Sends what ends a stream, or keeps it for the next carrier.
+    private func sayLast(_ message: TunnelMessage, of stream: TunnelStream) {
+        if carrier != nil { return sendControl(message) }
+        if role == .agent, stream.isOpen { lastWords[stream.id] = message }
     }
 
     private func finishIfComplete(_ stream: TunnelStream) {
         guard stream.input.isComplete, stream.output.isComplete else { return }
-        if role == .agent, carrier == nil { completed[stream.id] = stream.input.consumed }
+        if carrier == nil { sayLast(.window(stream.id, consumed: stream.input.consumed, ended: true), of: stream) }
         finish(stream, nil)
     }
 

@@ -15,8 +15,8 @@ final class UpstreamConnection {
 
     /// In the pool: whatever arrives now is nobody's answer.
     var isIdle = false
-    /// How many exchanges it has begun.
-    private var exchanges = 0
+    /// Whether it has come back to the pool, and may have died there.
+    private(set) var isReused = false
     /// Bytes of an answer arrived, so the upstream has seen the request.
     private(set) var hasBegunAnswer = false
 
@@ -72,10 +72,9 @@ final class UpstreamConnection {
         stream.outlivesReset = true
     }
 
-    var isReused: Bool { exchanges > 1 }
     var isUsable: Bool { stream.isOpen && !stream.isDead && ending == nil }
     /// A part of the request has not left yet.
-    var isSending: Bool { pump != nil || stream.isCorked || stream.unsent > 0 }
+    private var isSending: Bool { pump != nil || stream.isCorked || stream.unsent > 0 }
 
     // MARK: Exchange
 
@@ -85,7 +84,6 @@ final class UpstreamConnection {
     func exchange(
         _ request: UpstreamRequest, timeouts: UpstreamTimeouts, upgrades: Bool = false
     ) async throws -> (head: ResponseHead, bytes: [UInt8]) {
-        exchanges += 1
         hasBegunAnswer = false
         guard isUsable, !hasBuffered else { throw UpstreamError.closedBeforeAnswer }
         try send(request, upgrades ? .upgrade : .keepAlive)
@@ -221,6 +219,12 @@ final class UpstreamConnection {
         return min(due, stream.loop.now + min(patience / 8, .seconds(1)))
     }
 
+    /// Whether the upstream has all of the request. May cost system calls.
+    func hasDelivered() -> Bool {
+        noteTaken()
+        return !isSending && takenBefore == nil
+    }
+
     private func noteTaken() {
         guard let before = takenBefore else { return }
         let taken = stream.taken
@@ -318,6 +322,7 @@ final class UpstreamConnection {
         // Whoever answers before the request is over may not have read it: what follows would be taken for its rest.
         guard reusable, !isSending, isUsable, !hasBuffered, let pool else { return close() }
         // Whether it said more than its answer is asked by the pool, when the next request is about to go out.
+        isReused = true
         pool.takeBack(self)
     }
 

@@ -41,7 +41,7 @@ extension ResponseHead {
         unsafe bytes.withUnsafeBytes { raw in
             let hopByHop = unsafe HopByHopFields(of: self.fields, in: raw)
             for field in self.fields {
-                guard unsafe !hopByHop.contains(field, in: raw), unsafe !field.isNamed(.contentLength, in: raw)
+                guard !hopByHop.contains(field), unsafe !field.isNamed(.contentLength, in: raw)
                 else { continue }
                 unsafe fields.append(field, from: raw)
             }
@@ -227,11 +227,12 @@ package final class UpstreamBody {
     /// Below this, copying through the process is cheaper than setting up a pipe.
     private static let spliceMinimum: UInt64 = 64 << 10
 
-    /// Whether the rest may go from socket to socket inside the kernel. Not while the request is still being sent: the
-    /// stream is the relay's alone, and an upstream that answers as it reads would wait for the rest of its request.
+    /// Whether the rest may go from socket to socket inside the kernel. Not before the upstream has all of the request:
+    /// the stream is the relay's alone, an upstream that answers as it reads would wait for the rest of its request, and
+    /// while it reads, its answer may pause for longer than a relay allows.
     package var canSplice: Bool {
         guard case .length(let left) = rest else { return false }
-        return left >= Self.spliceMinimum && !connection.stream.isSecure && !connection.isSending
+        return left >= Self.spliceMinimum && !connection.stream.isSecure && connection.hasDelivered()
     }
 
     /// Moves the rest of the body into `sink` without copying it through the process.

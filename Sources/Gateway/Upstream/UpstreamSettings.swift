@@ -62,27 +62,35 @@ package struct UpstreamSettings: Settings {
                 default: IPPrefixList(),
                 example: "10.0.0.0/8,192.168.1.10",
                 "Networks that addresses out of requests, playlists and redirects may lie in although they are not public."
-            ) { (text) throws(SettingError) in IPPrefixList(try Self.networks(text)) }.prefixes
+            ) { (text) throws(SettingError) in try IPPrefixList(setting: text) }.prefixes
         certificateAuthorities = env.optional(
             exactly: "UPSTREAM_CA_FILE",
             "PEM file of the authorities that https upstreams are verified against, in place of the system's.")
     }
+}
 
-    private static func networks(_ text: String) throws(SettingError) -> [IPPrefix] {
+extension IPPrefixList {
+    /// Reads networks and plain addresses, separated by commas.
+    package init(setting text: String, limit: Int = .max) throws(SettingError) {
+        let elements = settingElements(of: text)
+        guard elements.count <= limit else { throw SettingError("more than \(limit) networks") }
         var networks: [IPPrefix] = []
-        for part in text.split(separator: ",") {
-            let name = part.filter { $0 != " " }
-            if let address = IPAddress(name) {
-                networks.append(IPPrefix(address, length: address.bitWidth))
-                continue
-            }
+        for (index, element) in elements.enumerated() {
             do throws(IPPrefixError) {
-                networks.append(try IPPrefix(name))
+                networks.append(try IPPrefix(element))
             } catch {
-                throw SettingError("not a list of networks; write 10.0.0.0/8,fd00::/8")
+                throw SettingError("element \(index + 1) is \(Self.explain(error))")
             }
         }
-        return networks
+        self.init(networks)
+    }
+
+    private static func explain(_ error: IPPrefixError) -> String {
+        switch error {
+        case .malformed: "not a network; write 10.0.0.0/8, 192.0.2.7 or fd00::/8"
+        case .length: "a network of an impossible length; write 0 to 32 behind an IPv4 address, 0 to 128 behind IPv6"
+        case .bitsBehindLength(let meant): "not where a network begins; write \(meant)"
+        }
     }
 }
 

@@ -74,7 +74,7 @@ package final class DeflateContext {
     func compress(_ message: UnsafeRawBufferPointer, using codecs: SharedCodecs) -> Bool {
         // A client may be told 8, which zlib cannot do; a message may always go out as it is.
         guard ownWindowBits >= 9 else { return false }
-        codecs.compressed.removeAll()
+        codecs.emptyScratch()
         guard keepsOwnWindow else {
             return unsafe codecs.compressAlone(message, windowBits: ownWindowBits)
         }

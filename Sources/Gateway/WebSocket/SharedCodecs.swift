@@ -67,12 +67,17 @@ package final class SharedCodecs {
 
     // MARK: Compressing
 
+    /// Makes ``compressed`` ready for the next message, without what a large one may have left of memory.
+    func emptyScratch() {
+        if compressed.capacity > Bound.scratch { compressed = OutputBuffer(capacity: 4096) }
+        compressed.removeAll()
+    }
+
     /// Compresses a message that stands alone into ``compressed``.
     ///
     /// - Returns: Whether that gained anything.
     func compressAlone(_ message: UnsafeRawBufferPointer, windowBits: Int) -> Bool {
-        if compressed.capacity > Bound.scratch { compressed = OutputBuffer(capacity: 4096) }
-        compressed.removeAll()
+        emptyScratch()
         if case .unused = compressor { compressor = CompressorSlot.make(level: settings.level) }
         guard case .ready(let box) = compressor else { return false }
         return unsafe box.compressor.compressMessage(message, windowBits: windowBits, into: &compressed)

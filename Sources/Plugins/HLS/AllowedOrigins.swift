@@ -10,7 +10,7 @@ struct AllowedOrigins: Sendable {
     init() {}
 
     init(_ text: String) throws(SettingError) {
-        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
+        let parts = settingElements(of: text)
         guard parts.count <= Self.limit else { throw SettingError("more than \(Self.limit) origins") }
         for (index, part) in parts.enumerated() {
             do throws(SettingError) {

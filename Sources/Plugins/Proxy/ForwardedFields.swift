@@ -13,7 +13,7 @@ enum ForwardedFields {
         var fields = HeaderFields(reserving: head.length + 256)
         let hopByHop = unsafe HopByHopFields(of: head.fields, in: bytes)
         for field in head.fields {
-            guard unsafe !hopByHop.contains(field, in: bytes), unsafe !replaced.contains(field, in: bytes) else {
+            guard !hopByHop.contains(field), unsafe !replaced.contains(field, in: bytes) else {
                 continue
             }
             unsafe fields.append(field, from: bytes)

@@ -65,16 +65,21 @@ struct ProxyTarget: Hashable, Sendable {
     /// A Location that names the upstream itself, as a path on the gateway; `nil` for one that can stay as it is.
     ///
     /// The upstream is asked under its own name, so that is the name its redirects carry, and nobody outside knows it.
+    /// The path never begins with two slashes, since what follows these is read as a host (RFC 3986 §4.2).
     func location(_ location: String, below prefix: String) -> String? {
         guard let url = try? HTTPURL(location), url.hasSameOrigin(as: base) else { return nil }
         // Fragments are the client's; HTTPURL drops them.
         let fragment = location.firstIndex(of: "#").map { String(location[$0...]) } ?? ""
         let target = String(decoding: url.target, as: UTF8.self)
-        guard let replacement else { return target + fragment }
+        guard let replacement else { return Self.atThisHost(target + fragment) }
         let own = String(decoding: replacement, as: UTF8.self)
         guard target.hasPrefix(own) else { return nil }
         let rest = target.dropFirst(own.count)
         guard rest.isEmpty || "/?".contains(rest.prefix(1)) else { return nil }
-        return prefix + (prefix.isEmpty && !rest.hasPrefix("/") ? "/" : "") + rest + fragment
+        let path: String = prefix + (prefix.isEmpty && !rest.hasPrefix("/") ? "/" : "") + rest + fragment
+        return Self.atThisHost(path)
     }
+
+    /// The same path as a reference that cannot be read as another host: `/.//x` resolves to `//x` (RFC 3986 §5.2.4).
+    private static func atThisHost(_ path: String) -> String { path.hasPrefix("//") ? "/." + path : path }
 }

@@ -19,10 +19,10 @@ struct ProxyRoutes: Sendable {
 
     init() {}
 
-    /// Reads `/api=http://10.0.0.1:3000|http://10.0.0.2:3000,api.example.com/v2=https://backend`; spaces around a route
-    /// and empty ones do not count.
+    /// Reads `/api=http://10.0.0.1:3000|http://10.0.0.2:3000,api.example.com/v2=https://backend`; empty routes do not
+    /// count, nor does white space around `,`, `=` and `|`.
     init(_ text: String) throws(SettingError) {
-        let parts = text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
+        let parts = settingElements(of: text)
         guard !parts.isEmpty else { throw SettingError("without a route; write \(Self.example)") }
         guard parts.count <= Self.limit else { throw SettingError("more than \(Self.limit) routes") }
         for (index, part) in parts.enumerated() {
@@ -52,7 +52,7 @@ extension ProxyRoute {
         guard let equals = text.firstIndex(of: "=") else {
             throw SettingError("not PATH=URL; write \(ProxyRoutes.example)")
         }
-        let place = text[..<equals]
+        let place = trimmed(text[..<equals])
         guard let slash = place.firstIndex(of: "/") else {
             throw SettingError(
                 "not for a plain path; a host is followed by one: api.example.com/=http://127.0.0.1:3000")
@@ -89,7 +89,7 @@ extension ProxyRoute {
         }
         var targets: [ProxyTarget] = []
         for part in parts {
-            let target = try ProxyTarget(String(part))
+            let target = try ProxyTarget(trimmed(part))
             guard !targets.contains(target) else { throw SettingError("to \(target) twice; name each upstream once") }
             targets.append(target)
         }

@@ -21,7 +21,7 @@ enum ConnectSession {
             _ = try await exchange.head(
                 until: loop.now + host.settings.connectTimeout, orElse: .reset(.timeout, "the agent did not answer"))
             try await session.send(#"{"type":"open"}"#)
-            try await pass(session, exchange, on: loop)
+            try await pass(session, exchange, as: host.settings.connectPermission, on: loop)
         } catch let failure as TunnelFailure {
             close(session, failure)
         }
@@ -29,34 +29,41 @@ enum ConnectSession {
     }
 
     /// Passes both directions on.
-    private static func pass(_ session: WebSocketSession, _ exchange: Exchange, on loop: EventLoop) async throws {
+    private static func pass(
+        _ session: WebSocketSession, _ exchange: Exchange, as permission: String, on loop: EventLoop
+    ) async throws {
         let download = loop.launch {
             do {
                 while let chunk = try await exchange.next(until: .distantFuture, orElse: .idleTimeout) {
+                    try check(session, permission)
                     try await session.send(chunk)
                 }
                 try await session.send(#"{"type":"end"}"#)
+                // Letting go of a stream that is not complete would cancel it, and cost the port the last it was sent. One that
+                // breaks off is noticed here, however silent the consumer is.
+                try await exchange.completed()
             } catch let failure as TunnelFailure {
                 close(session, failure)
             } catch {
                 // The consumer left.
             }
         }
-        try await upload(session, to: exchange)
+        try await upload(session, to: exchange, as: permission)
         // What the consumer does next is only to close; without this nobody would notice before the port speaks.
         let watch = loop.launch {
             while await session.next() != nil {}
             exchange.cancel()
         }
         await download.value
-        // Letting go of a stream that is not complete would cancel it, and cost the port the last it was sent.
-        try await exchange.allDelivered()
         withExtendedLifetime(watch) {}
     }
 
     /// What the consumer sends, until it ends its direction.
-    private static func upload(_ session: WebSocketSession, to exchange: Exchange) async throws {
+    private static func upload(
+        _ session: WebSocketSession, to exchange: Exchange, as permission: String
+    ) async throws {
         while let message = await session.next() {
+            try check(session, permission)
             switch message.kind {
             case .binary: try await exchange.write(message.bytes)
             case .text:
@@ -67,6 +74,13 @@ enum ConnectSession {
             }
         }
         exchange.cancel()
+    }
+
+    /// A renewed token may have fewer rights than the one before.
+    private static func check(_ session: WebSocketSession, _ permission: String) throws {
+        guard session.socket.principal?.has(permission) != true else { return }
+        session.socket.close(.forbidden, reason: "the token has no permission \(permission)")
+        throw CancellationError()
     }
 
     private static func close(_ session: WebSocketSession, _ failure: TunnelFailure) {

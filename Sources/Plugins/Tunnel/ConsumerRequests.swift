@@ -88,7 +88,7 @@ final class ConsumerRequests: Sendable {
         var fields = HeaderFields(reserving: request.head.length)
         let hopByHop = unsafe HopByHopFields(of: request.head.fields, in: bytes)
         for field in request.head.fields {
-            guard unsafe !hopByHop.contains(field, in: bytes), unsafe !withheld.contains(field, in: bytes) else {
+            guard !hopByHop.contains(field), unsafe !withheld.contains(field, in: bytes) else {
                 continue
             }
             unsafe fields.append(field, from: bytes)
@@ -99,10 +99,32 @@ final class ConsumerRequests: Sendable {
     // MARK: At the agent
 
     /// A request whose answer has begun.
-    struct Asked {
+    final class Asked {
         let answer: StreamAnswer
         fileprivate let hold: ExchangeHold
         fileprivate let upload: Upload?
+        /// Bytes that the body must have, if that is known.
+        private let length: UInt64?
+        private var received: UInt64 = 0
+
+        fileprivate init(_ answer: StreamAnswer, to method: String, hold: ExchangeHold, upload: Upload?) {
+            self.answer = answer
+            self.hold = hold
+            self.upload = upload
+            length = method == "HEAD" || answer.status.forbidsBody ? nil : answer.length
+        }
+
+        /// Whoever has all that was declared may leave before the agent says that this was all.
+        fileprivate var isWhole: Bool { received == length }
+
+        /// Counts the next bytes, or the end.
+        ///
+        /// - Throws: ``TunnelFailure`` when the body is not what was declared.
+        fileprivate func count(_ chunk: [UInt8]?) throws(TunnelFailure) {
+            received += UInt64(chunk?.count ?? 0)
+            guard let length else { return }
+            guard chunk == nil ? received == length : received <= length else { throw .reset(.broken, "") }
+        }
     }
 
     /// Finds the agent, sends the request, and returns when the head of the answer has come.
@@ -116,6 +138,7 @@ final class ConsumerRequests: Sendable {
         _ head: StreamHTTPRequest, body: Upload.Source?, of user: String, _ name: String?, on loop: EventLoop,
         until deadline: MonotonicTime = .distantFuture
     ) async throws -> Asked {
+        guard StreamRequest.http(head).fits else { throw TunnelFailure.headTooLarge }
         let found = try await host.finder.find(user, name, for: .http(head))
         let agent = found.record
         let began = loop.now
@@ -128,7 +151,7 @@ final class ConsumerRequests: Sendable {
             var answer = try await self.head(of: exchange, from: agent, behind: upload, since: began, until: deadline)
             Self.judge(answer.status, pass, at: loop.now)
             for name in Self.ownFields { answer.fields.remove(name) }
-            return Asked(answer: answer, hold: hold, upload: upload)
+            return Asked(answer, to: head.method, hold: hold, upload: upload)
         } catch {
             upload?.cancel()
             // What was wrong with the body is what the consumer should hear. It is known by now; whoever waited for the upload
@@ -197,12 +220,16 @@ final class ConsumerRequests: Sendable {
     // MARK: The answer
 
     /// The next bytes of an answer; `nil` at its end.
+    ///
+    /// - Throws: ``TunnelFailure``, also for a body that is not as long as was declared, or `CancellationError`.
     func next(
         of asked: Asked, on loop: EventLoop, until deadline: MonotonicTime = .distantFuture
     ) async throws -> [UInt8]? {
         let idle = loop.now + host.settings.idleTimeout
-        return try await asked.hold.exchange.next(
+        let chunk = try await asked.hold.exchange.next(
             until: min(idle, deadline), orElse: idle < deadline ? .idleTimeout : .callerTimeout)
+        try asked.count(chunk)
+        return chunk
     }
 
     private func response(_ asked: Asked, to request: Request) -> Response {
@@ -218,17 +245,13 @@ final class ConsumerRequests: Sendable {
         let loop = request.loop
         return .stream(status: answer.status, fields: answer.fields, length: length) { writer in
             defer { asked.upload?.cancel() }
-            var passed: UInt64 = 0
             do {
                 while let chunk = try await self.next(of: asked, on: loop) {
                     try await writer.write(chunk)
-                    passed += UInt64(chunk.count)
-                    // Whoever has all that was declared may leave before the agent says that this was all.
-                    if passed == length { self.host.metrics.answered.increment() }
+                    if asked.isWhole { self.host.metrics.answered.increment() }
                 }
-                guard let length else { return self.host.metrics.answered.increment() }
-                if passed < length { throw TunnelFailure.reset(.broken, "") }
-            } catch let failure as TunnelFailure where passed != length {
+                if length == nil { self.host.metrics.answered.increment() }
+            } catch let failure as TunnelFailure where !asked.isWhole {
                 self.host.metrics.failed(failure)
                 if length == nil, let notice = kind.notice(of: failure) { try await writer.write(notice) }
                 throw failure

@@ -21,10 +21,13 @@ final class Exchange {
 
     private var room: Int
     private var writer: LoopWait?
+    /// When the agent last took a part of what was written.
+    private(set) var lastTaken: MonotonicTime
 
     private init(loop: EventLoop, window: Int) {
         self.loop = loop
         room = window
+        lastTaken = loop.now
     }
 
     /// Asks an agent. Returns at once; what comes of it shows in ``head(until:orElse:)``.
@@ -137,11 +140,12 @@ final class Exchange {
         port?.run { $0.endOutput() }
     }
 
-    /// Returns once the agent has passed on everything that was written.
+    /// Returns once the stream is complete: its end has been read, and the agent has passed on everything that was written.
+    /// Whoever reads may wait for that, and no other.
     ///
     /// - Throws: As ``write(_:)``.
-    func allDelivered() async throws {
-        while port != nil { try await waitToWrite() }
+    func completed() async throws {
+        while port != nil { try await waitToRead(until: .distantFuture, orElse: .idleTimeout) }
         if let failure { throw failure }
     }
 
@@ -182,12 +186,14 @@ final class Exchange {
 
     func roomGrew(by count: Int) {
         room += count
+        lastTaken = loop.now
         if room > 0 { writer?.wake() }
     }
 
     /// The stream is over; `nil` when it was complete.
     func finished(_ failure: TunnelFailure?) {
         port = nil
+        reader?.wake()
         writer?.wake()
         if let failure { fail(failure) }
     }

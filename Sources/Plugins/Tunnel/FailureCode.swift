@@ -18,6 +18,7 @@ extension TunnelFailure {
         case shareEnded = "SHARE_ENDED"
         case storeSilent = "SHARES_UNAVAILABLE"
         case tooLarge = "REQUEST_TOO_LARGE"
+        case headTooLarge = "REQUEST_HEAD_TOO_LARGE"
         case invalidPath = "INVALID_PATH"
         case answerTooLarge = "ANSWER_TOO_LARGE"
 
@@ -36,6 +37,7 @@ extension TunnelFailure {
             case .shareEnded: (.forbidden, "TUNNEL_010", .auth)
             case .storeSilent: (.serviceUnavailable, "TUNNEL_004", .network)
             case .tooLarge: (.contentTooLarge, "TUNNEL_010", .protocolError)
+            case .headTooLarge: (.requestHeaderFieldsTooLarge, "TUNNEL_010", .protocolError)
             case .invalidPath: (.badRequest, "TUNNEL_010", .protocolError)
             case .answerTooLarge: (.badGateway, "TUNNEL_009", .protocolError)
             }

@@ -15,6 +15,8 @@ enum TunnelFailure: Error, Equatable {
     /// The time that the caller gave.
     case callerTimeout
     case tooLarge(limit: Int)
+    /// Path, query and header fields are more than an agent takes.
+    case headTooLarge
     case invalidPath
     /// The server behind the agent is known to be down.
     case circuitOpen(retryAfter: Int)
@@ -64,6 +66,8 @@ enum TunnelFailure: Error, Equatable {
             Report(.circuitOpen, "Circuit breaker is OPEN - requests are blocked", retryAfter: seconds)
         case .tooLarge(let limit):
             Report(.tooLarge, "The request body is larger than the \(limit) bytes allowed here.")
+        case .headTooLarge:
+            Report(.headTooLarge, "Path, query and header fields are more than can be sent to an agent.")
         case .invalidPath: Report(.invalidPath, "The path cannot be forwarded: it holds an empty or hidden segment.")
         case .answerTooLarge(let limit):
             Report(.answerTooLarge, "The answer is larger than \(limit) bytes. Ask for it with \"stream\": true.")
