@@ -51,6 +51,18 @@ struct DeflateTests {
         for step in [1, 2, 3, 64] { #expect(try inflateMessage(bytes, step: step) == Array("Hello".utf8)) }
     }
 
+    @Test("a message that goes on behind a final block is whole, wherever the room for a step ends")
+    func beyondFinalBlock() throws {
+        // Found by fuzzing: 267 bytes up to the end of the final block, 23 behind it (RFC 7692 §7.2.3.4).
+        let message: [UInt8] = [
+            0xF3, 0x48, 0x8B, 0xAD, 0x30, 0x99, 0xDB, 0xBD, 0x8B, 0x61, 0x49, 0xF3, 0x48, 0x07, 0x00, 0x42, 0x00, 0xF3,
+            0xF3, 0x48, 0x14, 0x00,
+        ]
+        let whole = try inflateMessage(message, step: 1000)
+        #expect(whole.count == 290)
+        for step in 1...300 { #expect(try inflateMessage(message, step: step) == whole, "\(step)") }
+    }
+
     @Test("the shared window of RFC 7692 §7.2.3.2 carries over, also across a final block")
     func rfcSharedWindow() throws {
         let starts: [[UInt8]] = [

@@ -149,13 +149,16 @@ package import GatewayBytes
     /// (RFC 7692 §7.2.3.4). Never returns `ended`.
     ///
     /// - Parameter room: The most bytes to append. With zero it only finds out whether there is more, see
-    ///   ``probe(_:)``: `outputFull` then means that the message is longer than it may be.
+    ///   ``probe(_:)``: `outputFull` then means that the message is longer than it may be. Otherwise it means that there may
+    ///   be more.
     package mutating func messageStep(
         _ input: inout UnsafeRawBufferPointer, into output: inout OutputBuffer, atMost room: Int
     ) throws(CompressionError) -> Progress {
         let before = output.count
         while true {
             let left = room - (output.count - before)
+            // Where a final block ends as the room does: probing would lose the next byte.
+            if left == 0, room > 0 { return .outputFull }
             let progress = try unsafe left > 0 ? step(&input, into: &output, atMost: left) : probe(&input)
             guard progress == .ended else { return progress }
             continueAfterEnd()

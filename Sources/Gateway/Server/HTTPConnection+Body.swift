@@ -176,6 +176,16 @@ extension HTTPConnection: RequestBodySource {
         }
     }
 
+    /// Whether more is here than the rest of the current request's body.
+    var hasNextRequest: Bool {
+        guard hasInput else { return false }
+        return switch body.rest {
+        case .none: true
+        case .length(let left): unsafe UInt64(leftover.count - leftoverUsed + window.count) > left
+        case .chunked: false
+        }
+    }
+
     /// Whether what is known of the unread rest is small enough to read past it.
     var canDiscardBody: Bool {
         guard case .length(let left) = body.rest else { return true }

@@ -57,8 +57,7 @@ extension HTTPConnection {
     }
 
     private func plan(_ response: Response, _ request: Request, _ body: OutgoingBody) -> ResponsePlan {
-        // What is here of a body that nobody has read is not the next request.
-        let keepsOpen = request.head.keepAlive && !reply.mustClose && (!isEnding || self.body.isComplete && hasInput)
+        let keepsOpen = request.head.keepAlive && !reply.mustClose && (!isEnding || hasNextRequest)
         // An Upgrade field needs the connection option of the same name (RFC 9110 §7.8).
         let isOffer = response.status == .upgradeRequired
         let plan = ResponsePlan(

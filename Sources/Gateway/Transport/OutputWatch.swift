@@ -35,11 +35,11 @@ package struct OutputWatch {
 /// Bounds what this end says on its own behind output that waits, such as answers to pings: a peer that asks for them and
 /// never reads must not fill memory with them. What else waits is the concern of whoever wrote it.
 package struct OwnOutput {
-    /// Bytes of it behind ``mark``.
+    /// Bytes of it written since ``mark`` was set.
     private var recent: UInt32 = 0
-    /// Bytes of it between the mark before and this one: some of them may have left.
+    /// Those written between the mark before and this one: some of them may have left.
     private var older: UInt32 = 0
-    /// Where the output ended when those before it were last known to have left, in bytes of ``ByteStream/sent``.
+    /// Where the output ended when all that was older was last known to have left, in bytes of ``ByteStream/sent``.
     private var mark: UInt64 = 0
 
     package init() {}
