@@ -94,6 +94,7 @@ final class Authority: Sendable {
         openssl req -new -key bulky.key -subj "/CN=bulky" -out bulky.csr
         openssl x509 -req -in bulky.csr -CA visitors.crt -CAkey visitors.key -CAcreateserial -days 3650 \\
           -extfile bulky.ext -out bulky.pem
+        mkdir hashed; cp root.pem hashed/; openssl rehash hashed
         cat root.pem visitors.crt > both.pem; cat visitors.crt root.pem > htob.pem
         for key in 1 2 3; do openssl rand -out ticket$key.key 80; done
         head -c 79 ticket1.key > short.key; cat ticket1.key ticket2.key > long.key

@@ -15,6 +15,8 @@
 
 // Behind _GNU_SOURCE. Unlike strerror it returns a constant, so any thread may call it.
 extern const char *strerrordesc_np(int);
+// Likewise. What OpenSSL reads its own variables with: nothing for a program with file capabilities.
+extern char *secure_getenv(const char *);
 
 static inline int cossl_last_system_error(void) { return errno; }
 static inline int cossl_is_system_error(unsigned long code) { return ERR_SYSTEM_ERROR(code); }

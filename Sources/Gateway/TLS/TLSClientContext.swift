@@ -3,8 +3,8 @@ import GatewayBytes
 
 /// Whom a TLS client believes.
 package enum TLSVerification: Equatable, Sendable {
-    /// The system's certificates (on Debian /etc/ssl/certs, or where SSL_CERT_FILE and SSL_CERT_DIR point). OpenSSL
-    /// reads an issuer's small file from there at the first handshake that needs it, and keeps it.
+    /// The system's certificates: on Debian /etc/ssl/certs, or where SSL_CERT_DIR and SSL_CERT_FILE point. Each is read by
+    /// the first handshake that needs it, and kept.
     case systemStore
     /// Only the PEM certificates of this file: roots, intermediates or a server's own.
     case file(String)
@@ -88,10 +88,7 @@ package enum TLSVerification: Equatable, Sendable {
         switch verification {
         case .none: return
         case .systemStore:
-            LibraryErrors.clear()
-            guard unsafe SSL_CTX_set_default_verify_paths(pointer) == 1 else {
-                throw .library(LibraryErrors.takeReason())
-            }
+            try add(.standard(), to: context)
         case .file(let path):
             do throws(TLSCertificateError) {
                 try add(PEM.read(file: path, limit: limits.trustFile), to: context, limits: limits)
@@ -100,6 +97,13 @@ package enum TLSVerification: Equatable, Sendable {
             do throws(TLSCertificateError) {
                 try add(PEM(pem, source: "the certificates in memory"), to: context, limits: limits)
             } catch { throw .trust(error) }
+        }
+    }
+
+    private static func add(_ trust: SystemTrust, to context: borrowing Handle) throws(TLSContextError) {
+        LibraryErrors.clear()
+        guard let store = unsafe SSL_CTX_get_cert_store(context.pointer), unsafe trust.add(to: store) else {
+            throw .library(LibraryErrors.takeReason())
         }
     }
 
