@@ -63,22 +63,27 @@ struct DrainTests {
         #expect(drain.result() == true)
     }
 
-    @Test("a body nobody has read is not the next request; one that is here is answered", arguments: [false, true])
-    func unreadBody(_ isPipelined: Bool) throws {
-        let gate = Gate()
-        let gateway = try TestGateway { gateway in
-            gateway.post("/slow") { request in
+    /// `/slow` waits for the gate, `/quick` for nothing.
+    private func slowAndQuick(_ gate: Gate) throws -> TestGateway {
+        try TestGateway { gateway in
+            gateway.get("/slow") { request in
                 try await gate.pass(on: request.loop)
                 return .text("slow")
             }
             gateway.get("/quick") { _ in .text("quick") }
         }
+    }
+
+    @Test("a body nobody has read is not the next request; one that is here is answered", arguments: [false, true])
+    func unreadBody(_ isPipelined: Bool) throws {
+        let gate = Gate()
+        let gateway = try slowAndQuick(gate)
         let idle = try gateway.connect()
         try idle.send(get("/quick"))
         #expect(try idle.answer().text == "quick")
         let slow = try gateway.connect()
         let next = isPipelined ? get("/quick") : ""
-        try slow.send("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc" + next)
+        try slow.send(get("/slow", "Content-Length: 3") + "abc" + next)
         #expect(gate.awaitArrival())
         let drain = Drain(gateway)
         // Its end tells that the drain has begun.
@@ -97,13 +102,7 @@ struct DrainTests {
     @Test("requests that were pipelined behind the one under way are answered too")
     func pipeline() throws {
         let gate = Gate()
-        let gateway = try TestGateway { gateway in
-            gateway.get("/slow") { request in
-                try await gate.pass(on: request.loop)
-                return .text("slow")
-            }
-            gateway.get("/quick") { _ in .text("quick") }
-        }
+        let gateway = try slowAndQuick(gate)
         let client = try gateway.connect()
         try client.send(get("/slow") + get("/quick") + get("/quick"))
         #expect(gate.awaitArrival())

@@ -22,7 +22,7 @@ private final class Large: WebSocketHandler {
 
 @Suite("Peers that are slow, and take what they get")
 struct SlowPeerTests {
-    /// Reads the large message piece by piece: about three seconds, several times what the settings below allow.
+    /// Reads the large message piece by piece: about three seconds, more than twice what the settings below allow.
     private static func readSlowly(_ client: SocketClient) throws -> Int {
         // Ten bytes of head.
         var left = Large.count + 10

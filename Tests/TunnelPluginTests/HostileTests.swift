@@ -122,10 +122,30 @@ struct HostileTests {
         #expect(stream.endings == [.cancelled])
     }
 
-    /// A consumer of a port at the agent.
-    private func bytes(through gateway: GatewayUnderTest) throws -> TestSocket {
-        try gateway.socket(
-            "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+    /// A consumer whose port at the agent has been reached.
+    private struct PortUnderTest {
+        let gateway: GatewayUnderTest
+        let agent: TestAgent
+        let stream: ServedStream
+        let consumer: TestSocket
+
+        /// - Parameters:
+        ///   - bytes: What the port says at once, and whether that is all.
+        ///   - consumes: Whether it takes what it is sent.
+        init(
+            _ settings: [String: String] = [:], loops: Int = 1, saying bytes: [UInt8] = [], ends: Bool = false,
+            consumes: Bool = true
+        ) throws {
+            gateway = try makeGateway(settings, loops: loops)
+            agent = TestAgent(gateway)
+            try agent.connect()
+            consumer = try gateway.socket(
+                "/api/tunnel/connect/desk/22", token: try GatewayUnderTest.token(for: "ann", isAdmin: true))
+            stream = try agent.next()
+            stream.consumes = consumes
+            stream.answer(bytes, ends: ends)
+            #expect(try consumer.next() == .text(#"{"type":"open"}"#))
+        }
     }
 
     @Test("a path, query or fields that no agent takes are refused, and cost no agent its session")
@@ -156,65 +176,41 @@ struct HostileTests {
 
     @Test("a consumer of bytes whose new token lacks the right is let go")
     func lesserToken() throws {
-        let gateway = try makeGateway()
-        let agent = TestAgent(gateway)
-        try agent.connect()
-        let consumer = try bytes(through: gateway)
-        let stream = try agent.next()
-        stream.answer(ends: false)
-        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
-        try consumer.send(#"{"type":"auth","token":"\#(try GatewayUnderTest.token(for: "ann"))"}"#)
-        guard case .text(let text) = try consumer.next() else { return #expect(Bool(false), "no answer") }
+        let port = try PortUnderTest()
+        try port.consumer.send(#"{"type":"auth","token":"\#(try GatewayUnderTest.token(for: "ann"))"}"#)
+        guard case .text(let text) = try port.consumer.next() else { return #expect(Bool(false), "no answer") }
         #expect(text.contains("auth_renewed"))
-        stream.write([1], ends: false)
-        #expect(try consumer.next() == .close(4403))
-        try agent.step { !stream.endings.isEmpty }
-        #expect(stream.endings == [.cancelled])
+        port.stream.write([1], ends: false)
+        #expect(try port.consumer.next() == .close(4403))
+        try port.agent.step { !port.stream.endings.isEmpty }
+        #expect(port.stream.endings == [.cancelled])
     }
 
     @Test("a silent consumer of bytes, whose port has ended its direction, hears that the agent has left")
     func agentLeavesHalfClosed() throws {
-        let gateway = try makeGateway()
-        let agent = TestAgent(gateway)
-        try agent.connect()
-        let consumer = try bytes(through: gateway)
-        try agent.next().answer(ends: true)
-        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
-        #expect(try consumer.next() == .text(#"{"type":"end"}"#))
-        try agent.sayGoodbye()
-        #expect(try consumer.next() == .close(4404))
+        let port = try PortUnderTest(ends: true)
+        #expect(try port.consumer.next() == .text(#"{"type":"end"}"#))
+        try port.agent.sayGoodbye()
+        #expect(try port.consumer.next() == .close(4404))
     }
 
     @Test("a consumer of bytes sends more at once than the window of its stream holds")
     func largeMessage() throws {
-        let gateway = try makeGateway(["TUNNEL_STREAM_WINDOW": "4096"])
-        let agent = TestAgent(gateway)
-        try agent.connect()
-        let consumer = try bytes(through: gateway)
-        let stream = try agent.next()
-        stream.answer(ends: false)
-        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
-        try consumer.send(pattern(200_000))
-        try agent.step { stream.bytes.count >= 200_000 }
-        #expect(stream.bytes == pattern(200_000))
+        let port = try PortUnderTest(["TUNNEL_STREAM_WINDOW": "4096"])
+        try port.consumer.send(pattern(200_000))
+        try port.agent.step { port.stream.bytes.count >= 200_000 }
+        #expect(port.stream.bytes == pattern(200_000))
     }
 
     @Test("a consumer of bytes hears of what the agent did not take, though both directions have ended")
     func undelivered() throws {
-        let gateway = try makeGateway()
-        let agent = TestAgent(gateway)
-        try agent.connect()
-        let consumer = try bytes(through: gateway)
-        let stream = try agent.next()
-        stream.consumes = false
-        stream.answer(ends: true)
-        try consumer.send(pattern(1000))
-        try consumer.send(#"{"type":"end"}"#)
-        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
-        #expect(try consumer.next() == .text(#"{"type":"end"}"#))
-        try agent.step { stream.isInputEnded }
-        stream.stream.reset(.broken, "the port broke off")
-        #expect(try consumer.next() == .close(4502))
+        let port = try PortUnderTest(ends: true, consumes: false)
+        try port.consumer.send(pattern(1000))
+        try port.consumer.send(#"{"type":"end"}"#)
+        #expect(try port.consumer.next() == .text(#"{"type":"end"}"#))
+        try port.agent.step { port.stream.isInputEnded }
+        port.stream.stream.reset(.broken, "the port broke off")
+        #expect(try port.consumer.next() == .close(4502))
     }
 
     @Test("requests without an id have ids of their own, though they come at once")
@@ -235,37 +231,26 @@ struct HostileTests {
 
     @Test("a consumer of bytes that ends its direction and leaves is gone at the agent too")
     func halfClosedAndGone() throws {
-        let gateway = try makeGateway(loops: 2)
-        let agent = TestAgent(gateway)
-        try agent.connect()
-        var consumer: TestSocket? = try bytes(through: gateway)
-        let stream = try agent.next()
-        stream.answer(ends: false)
-        #expect(try consumer?.next() == .text(#"{"type":"open"}"#))
-        try consumer?.send(#"{"type":"end"}"#)
+        var port: PortUnderTest? = try PortUnderTest(loops: 2)
+        try port?.consumer.send(#"{"type":"end"}"#)
+        let (agent, stream) = try #require(port.map { ($0.agent, $0.stream) })
         try agent.step { stream.isInputEnded }
-        consumer = nil
+        port = nil
         try agent.step { !stream.endings.isEmpty }
         #expect(stream.endings == [.cancelled])
     }
 
     @Test("bytes that a port has not taken yet outlive the end of both directions")
     func lastBytes() throws {
-        let gateway = try makeGateway(loops: 2)
-        let agent = TestAgent(gateway)
-        try agent.connect()
-        let consumer = try bytes(through: gateway)
-        let stream = try agent.next()
-        stream.consumes = false
-        stream.answer(Array("bye".utf8), ends: true)
-        #expect(try consumer.next() == .text(#"{"type":"open"}"#))
+        let port = try PortUnderTest(loops: 2, saying: Array("bye".utf8), ends: true, consumes: false)
+        let (agent, stream, consumer) = (port.agent, port.stream, port.consumer)
         #expect(try consumer.next() == .binary(Array("bye".utf8)))
         #expect(try consumer.next() == .text(#"{"type":"end"}"#))
         try consumer.send(pattern(1000))
         try consumer.send(#"{"type":"end"}"#)
         try agent.step { stream.isInputEnded }
         // Had it been cancelled, the news would come before the answer to this.
-        let asked = try gateway.ask()
+        let asked = try port.gateway.ask()
         try agent.next().answer(Array("x".utf8))
         _ = try asked.body(afterHead: 200)
         #expect(stream.bytes == pattern(1000) && stream.endings.isEmpty)

@@ -24,16 +24,13 @@ package struct ClientSettings: Settings {
             The proxies in front. Only from them are the client's address, scheme and host and the request's id taken; \
             what anybody else says of these is removed. Empty: from nobody, whichever address it has.
             """
-        ) { (text) throws(SettingError) in try IPPrefixList(setting: text, limit: Self.limit) }.prefixes
+        ) { (text) throws(SettingError) in try IPPrefixList(setting: text) }.prefixes
         env.require(
             source != .proxyProtocol || !trusted.isEmpty, "TRUSTED_PROXIES",
             "must list the proxies that send PROXY headers: with CLIENT_IP_HEADER=proxy-protocol nobody else may connect"
         )
         rule = ClientAddressRule(source, trusting: trusted)
     }
-
-    /// Most networks; each request from a proxy is compared with all of them.
-    private static let limit = 256
 }
 
 extension ClientAddressSource: SettingChoice {}

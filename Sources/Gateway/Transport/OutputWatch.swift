@@ -39,8 +39,9 @@ package struct OwnOutput {
     private var recent: UInt32 = 0
     /// Those written between the mark before and this one: some of them may have left.
     private var older: UInt32 = 0
-    /// Where the output ended when all that was older was last known to have left, in bytes of ``ByteStream/sent``.
-    private var mark: UInt64 = 0
+    /// Where the output ended when all that was older was last known to have left: the low bits of ``ByteStream/sent`` then.
+    /// Every idle socket holds this.
+    private var mark: UInt32 = 0
 
     package init() {}
 
@@ -53,10 +54,11 @@ package struct OwnOutput {
             count = output.count - before
         }
         guard stream.unsent > 0 else { return self = OwnOutput() }
-        if stream.sent >= mark {
+        let sent = UInt32(truncatingIfNeeded: stream.sent)
+        if older == 0 && recent == 0 || Int32(bitPattern: sent &- mark) >= 0 {
             older = recent
             recent = 0
-            mark = stream.sent + UInt64(stream.unsent)
+            mark = sent &+ UInt32(truncatingIfNeeded: stream.unsent)
         }
         recent = UInt32(clamping: Int(recent) + count)
         if Int(older) + Int(recent) > limit { stream.abort() }

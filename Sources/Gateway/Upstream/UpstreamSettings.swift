@@ -69,31 +69,6 @@ package struct UpstreamSettings: Settings {
     }
 }
 
-extension IPPrefixList {
-    /// Reads networks and plain addresses, separated by commas.
-    package init(setting text: String, limit: Int = .max) throws(SettingError) {
-        let elements = settingElements(of: text)
-        guard elements.count <= limit else { throw SettingError("more than \(limit) networks") }
-        var networks: [IPPrefix] = []
-        for (index, element) in elements.enumerated() {
-            do throws(IPPrefixError) {
-                networks.append(try IPPrefix(element))
-            } catch {
-                throw SettingError("element \(index + 1) is \(Self.explain(error))")
-            }
-        }
-        self.init(networks)
-    }
-
-    private static func explain(_ error: IPPrefixError) -> String {
-        switch error {
-        case .malformed: "not a network; write 10.0.0.0/8, 192.0.2.7 or fd00::/8"
-        case .length: "a network of an impossible length; write 0 to 32 behind an IPv4 address, 0 to 128 behind IPv6"
-        case .bitsBehindLength(let meant): "not where a network begins; write \(meant)"
-        }
-    }
-}
-
 /// How long each part of a request to an upstream may take.
 package struct UpstreamTimeouts: Sendable, Hashable {
     package var connect: Duration
