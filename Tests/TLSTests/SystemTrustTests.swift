@@ -21,7 +21,7 @@ struct SystemTrustTests {
         return client
     }
 
-    @Test("an issuer of the directory is found, and the bundle left alone")
+    @Test("an issuer of the directory is found, where there is no bundle too")
     func directory() throws {
         let directory = fixture.authority.path("hashed")
         let client = try client(directory: "\(missing):\(directory)", bundle: missing)
@@ -60,9 +60,14 @@ struct SystemTrustTests {
         try Pair(client, fixture.server("site")).establish()
     }
 
-    @Test("sessions of many threads wait for one reading")
+    @Test("sessions of many threads wait until a long bundle has been read, whose last is their issuer")
     func together() async throws {
-        let client = try client(directory: missing, bundle: fixture.authority.path("htob.pem"))
+        let bundle = NSTemporaryDirectory() + "gateway-bundle-\(UUID().uuidString).pem"
+        defer { try? FileManager.default.removeItem(atPath: bundle) }
+        let other = try fixture.authority.bytes("visitors.crt")
+        let root = try fixture.authority.bytes("root.pem")
+        try Data(Array(repeatElement(other, count: 1000).joined()) + root).write(to: URL(fileURLWithPath: bundle))
+        let client = try client(directory: missing, bundle: bundle)
         let server = try fixture.server("site")
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<8 { group.addTask { try Pair(client, server).establish() } }

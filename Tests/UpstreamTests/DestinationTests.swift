@@ -106,6 +106,17 @@ struct DestinationTests {
         #expect(problems.first?.hasPrefix("ALLOW_PRIVATE_NETWORKS=\(text): \(expected)") == true, "\(problems)")
     }
 
+    @Test("as many networks as a setting takes, and one more")
+    func manyNetworks() throws {
+        let list = (0...256).map { "10.0.\($0 / 256).\($0 % 256)" }
+        let text = list.dropLast().joined(separator: ",")
+        #expect(try Rig.settings(["ALLOW_PRIVATE_NETWORKS": text]).allowedPrivateNetworks.count == 256)
+        var reader = SettingsReader(environment: ["ALLOW_PRIVATE_NETWORKS": list.joined(separator: ",")])
+        _ = UpstreamSettings(from: &reader)
+        let problems = reader.problems.map(\.description)
+        #expect(problems.count == 1 && problems.first?.contains("more than 256 networks") == true, "\(problems)")
+    }
+
     @Test("a connection made for the operator is not lent to a request's own URL")
     func notShared() throws {
         let server = try Self.greeting()

@@ -40,7 +40,8 @@ package struct OwnOutput {
     /// Those written between the mark before and this one: some of them may have left.
     private var older: UInt32 = 0
     /// Where the output ended when all that was older was last known to have left: the low bits of ``ByteStream/sent`` then.
-    /// Every idle socket holds this.
+    /// Every idle socket holds this. Should more than 2 GiB leave from one write of this kind to the next, what they took
+    /// along counts for longer.
     private var mark: UInt32 = 0
 
     package init() {}
